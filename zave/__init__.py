@@ -1,0 +1,3 @@
+"""zave: one platform in two places, a home lab that costs nothing and an AWS demo that cannot outlive its TTL."""
+
+__version__ = "0.1.0"

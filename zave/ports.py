@@ -1,0 +1,218 @@
+"""The Protocols that adapters implement; `zave/cli/context.py` alone chooses adapters.
+
+A rehearsal and a real run differ in these adapters and in nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from zave.clock import Clock
+
+__all__ = [
+    "Artifact",
+    "Capacity",
+    "Clock",
+    "Cluster",
+    "ImageBuilder",
+    "ImageRequest",
+    "Inventory",
+    "Item",
+    "Node",
+    "Outcome",
+    "Reconciliation",
+    "Request",
+    "Runner",
+]
+
+
+# programs
+
+
+@dataclass(frozen=True)
+class Request:
+    """One program to run: an argument list, never a shell line.
+
+    `environment` is the child's whole environment. The child writes stdout to `log` and stderr to
+    `errors` (the same file when None), both appended to, so that it survives zave. `timeout` and
+    `interrupt_grace` are in seconds. `secrets` are values that must never be shown.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    log: Path
+    errors: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    interrupt_grace: float = 60.0
+    survivors: Path | None = None
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended. `start` is the offset in `log` at which this run's output begins."""
+
+    exit_code: int
+    seconds: float
+    start: int
+    timed_out: bool = False
+    interrupted: bool = False
+
+
+class Runner(Protocol):
+    """Starts programs. The only real one is `zave.process.ProcessRunner`."""
+
+    def run(self, request: Request, *, on_line: Callable[[str], None] | None = None) -> Outcome:
+        """Run to the end; `on_line` gets each line of `log` as decoded, bounded text."""
+        ...
+
+
+# what exists
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that exists on a platform, seen without Terraform.
+
+    `type` is the Terraform resource type that makes such a thing, `id` what the platform calls it,
+    `import_id` what Terraform's import wants (None: cannot be imported).
+    """
+
+    type: str
+    id: str
+    name: str
+    state: str = "present"
+    import_id: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    usd_per_hour: float = 0.0
+
+
+class Inventory(Protocol):
+    """What exists, independently of Terraform's state: the word that decides after a destroy."""
+
+    @property
+    def source(self) -> str:
+        """A name for receipts, such as `libvirt qemu:///system` or `simulated libvirt`."""
+        ...
+
+    def items(self) -> Sequence[Item]:
+        """Everything on the platform that zave's types can make, whoever made it."""
+        ...
+
+    def delete(self, item: Item) -> None:
+        """Delete `item`. Raises StepFailedError when the platform refuses. Gone already is fine."""
+        ...
+
+    def how_to_delete(self, item: Item) -> str:
+        """One command line with which a person can delete `item`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a hypervisor can still take: bytes and cores; `acceleration` is `kvm` or `qemu`."""
+
+    memory_free: int
+    cores: int
+    pool_free: int
+    acceleration: Literal["kvm", "qemu"]
+
+
+class Hypervisor(Inventory, Protocol):
+    """A libvirt host."""
+
+    def capacity(self, *, pool: str) -> Capacity:
+        """Free memory, cores and space in `pool`."""
+        ...
+
+
+# images
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """Which image is wanted. `source` is `cloud` (the vendor's) or `packer` (built); `base` names a
+    file in `packer-images/`; `fingerprint` covers everything that goes into it."""
+
+    source: Literal["cloud", "packer"]
+    base: str
+    image: str
+    builder: Literal["qemu", "amazon-ebs"]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An image that can be booted: `location` is a path or an AMI id, `checksum` is `sha256:...`."""
+
+    name: str
+    location: str
+    checksum: str
+    fingerprint: str
+    size: int
+    built_at: str
+
+
+class ImageBuilder(Protocol):
+    """Makes and finds images."""
+
+    def find(self, request: ImageRequest) -> Artifact | None:
+        """The image with this fingerprint, if it is there and intact."""
+        ...
+
+    def build(self, request: ImageRequest, *, say: Callable[[str, float | None], None]) -> Artifact:
+        """Build or fetch it; `say(text, fraction)` tells of progress."""
+        ...
+
+    def list(self) -> Sequence[Artifact]:
+        """All images of zave's, newest first."""
+        ...
+
+
+# the cluster
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Kubernetes node; `state` is `Ready`, `NotReady` or `Absent`."""
+
+    name: str
+    role: Literal["control-plane", "worker"]
+    address: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """A Flux object: kind (`Kustomization`, `HelmRelease`), name, readiness and its message."""
+
+    kind: str
+    name: str
+    ready: bool
+    message: str
+
+
+class Cluster(Protocol):
+    """A Kubernetes cluster as zave sees it."""
+
+    def kubeconfig(self, *, instance: str, outputs: Mapping[str, Any]) -> str:
+        """The text of a kubeconfig for the cluster. `outputs` are Terraform's."""
+        ...
+
+    def nodes(self, *, instance: str) -> Sequence[Node]:
+        """The nodes as the API server (or what stands for it) reports them."""
+        ...
+
+    def bootstrap(self, *, instance: str, tree: Path, names: Sequence[str]) -> None:
+        """Hand the cluster to Flux with the rendered `tree`; `names` are its Kustomizations."""
+        ...
+
+    def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
+        """Flux objects with their present readiness."""
+        ...
+
+    def teardown(self, *, instance: str) -> None:
+        """Suspend, delete what owns resources outside the cluster, remove Flux. Absent is fine."""
+        ...
