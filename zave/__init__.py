@@ -1,3 +1,3 @@
-"""zave: one platform in two places, a home lab that costs nothing and an AWS demo that cannot outlive its TTL."""
+"""zave: one platform in two places, a free home lab and an AWS demo that cannot outlive its TTL."""
 
 __version__ = "0.1.0"

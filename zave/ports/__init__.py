@@ -77,7 +77,9 @@ class Item:
     """One thing that exists on a platform, seen without Terraform.
 
     `type` is the Terraform resource type that makes such a thing, `id` what the platform calls it,
-    `import_id` what Terraform's import wants (None: cannot be imported).
+    `import_id` what Terraform's import wants (None: cannot be imported). `owner` is the instance that
+    the platform's own marks name (a tag, the network or cluster that it belongs to); `standing`
+    parts outlive instances by design. `created_at` is RFC 3339 where the platform tells it.
     """
 
     type: str
@@ -87,6 +89,9 @@ class Item:
     import_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     usd_per_hour: float = 0.0
+    owner: str | None = None
+    standing: bool = False
+    created_at: str | None = None
 
 
 class Inventory(Protocol):
@@ -95,6 +100,11 @@ class Inventory(Protocol):
     @property
     def source(self) -> str:
         """A name for receipts, such as `libvirt qemu:///system` or `simulated libvirt`."""
+        ...
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The resource types that `items` can show; what else Terraform makes leaves no trace here."""
         ...
 
     def items(self) -> Sequence[Item]:
@@ -133,8 +143,11 @@ class Hypervisor(Inventory, Protocol):
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """Which image is wanted. `source` is `cloud` (the vendor's) or `packer` (built); `base` names a
-    file in `packer-images/`; `fingerprint` covers everything that goes into it."""
+    """Which image is wanted.
+
+    `source` is `cloud` (the vendor's) or `packer` (built); `base` names a var file of the image;
+    `fingerprint` covers everything that goes into it.
+    """
 
     source: Literal["cloud", "packer"]
     base: str

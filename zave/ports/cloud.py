@@ -1,0 +1,163 @@
+"""The ports of a cloud account: who asks, the bucket, the dead-man's switch.
+
+What exists in the account is an `Inventory` (zave.ports). Simulated by `zave/rehearsal/cloud.py`;
+the boto3 adapters implement the same Protocols.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from zave.ports import Inventory
+
+Mode = Literal["check", "destroy"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who the credentials belong to; `expires_at` is None for ones that do not end by themselves."""
+
+    account: str
+    arn: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the bucket. `size` in bytes."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+class Bucket(Protocol):
+    """The account's state bucket: versioned, encrypted, private."""
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """The newest version; None when there is none."""
+        ...
+
+    def put(self, key: str, content: bytes, *, only_if_absent: bool = False) -> bool:
+        """Write an object, durably. False when `only_if_absent` and it was there: S3's If-None-Match."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete; absent is fine."""
+        ...
+
+    def list(self, prefix: str) -> Sequence[StoredObject]:
+        """Objects by key."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The switch of one instance as the cloud has it.
+
+    Fires at `first_fire_at` and every `every` minutes after that, without an end, until it is
+    removed. `bundle` is the key of what it runs.
+    """
+
+    instance: str
+    first_fire_at: datetime
+    bundle: str
+    bundle_sha256: str
+    every: int = 30
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class DestroyerRun:
+    """One run of the destroyer (a CodeBuild build)."""
+
+    id: str
+    instance: str
+    mode: Mode
+    state: Literal["running", "succeeded", "failed"]
+    started_at: datetime
+    finished_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """The standing parts of the switch. `missing` names parts that are absent or were altered."""
+
+    missing: tuple[str, ...]
+    subscription_confirmed: bool
+
+    @property
+    def ready(self) -> bool:
+        """Whether a schedule could fire and be obeyed."""
+        return not self.missing
+
+
+class Switchboard(Protocol):
+    """EventBridge Scheduler and the destroyer's CodeBuild project."""
+
+    def machinery(self) -> Machinery:
+        """Read the standing parts back."""
+        ...
+
+    def schedule(self, instance: str) -> Schedule | None:
+        """The instance's schedule as the cloud has it now."""
+        ...
+
+    def schedules(self) -> Sequence[Schedule]:
+        """All schedules of zave's group."""
+        ...
+
+    def set_schedule(self, schedule: Schedule) -> None:
+        """Create or replace: everything is sent each time, what is not sent would be reset."""
+        ...
+
+    def remove_schedule(self, instance: str) -> None:
+        """Remove; absent is fine. Only the destroyer, or `down` after an empty inventory, does this."""
+        ...
+
+    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
+        """Start the destroyer now, as a fire of the schedule would."""
+        ...
+
+    def run(self, run_id: str) -> DestroyerRun:
+        """The run's present state. Raises StepFailedError for one that is not known."""
+        ...
+
+    def runs(self, instance: str) -> Sequence[DestroyerRun]:
+        """The instance's runs, newest first."""
+        ...
+
+
+class Cloud(Protocol):
+    """One account in one region, as the caller sees it."""
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        ...
+
+    def caller(self) -> Caller:
+        """Who asks. Raises PreconditionError without usable credentials."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What exists in the account, whoever made it; owners and standing parts marked."""
+        ...
+
+    @property
+    def bucket(self) -> Bucket:
+        """The state bucket. Raises PreconditionError when the account is not set up."""
+        ...
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """The switch. Its parts may be missing: `machinery` tells."""
+        ...
