@@ -1,0 +1,92 @@
+# image
+
+variable "distribution" {
+  type        = string
+  description = "Name of the image's operating system, as in the name of the variable file."
+
+  validation {
+    # Packer 1.6 has no regex functions
+    condition     = length(split("-", var.distribution)) == 2
+    error_message = "The distribution must look like ubuntu-24.04."
+  }
+}
+
+variable "fingerprint" {
+  type        = string
+  default     = "unknown"
+  description = "What zave computed over everything that goes into the image; kept in it and in its tags."
+}
+
+# qemu
+
+variable "source_image" {
+  type        = string
+  default     = ""
+  description = "Path of the vendor's cloud image in qcow2 format."
+}
+
+variable "source_checksum" {
+  type        = string
+  default     = ""
+  description = "Literal checksum of the source image, such as sha256:<64 hexadecimal digits>."
+}
+
+variable "accelerator" {
+  type        = string
+  default     = "kvm"
+  description = "`kvm`, or `tcg` where /dev/kvm does not work."
+
+  validation {
+    condition     = contains(["kvm", "tcg"], var.accelerator)
+    error_message = "The accelerator must be kvm or tcg."
+  }
+}
+
+variable "disk_size" {
+  type        = string
+  default     = "8G"
+  description = "Size of the built disk. Nodes get a larger one laid over it."
+}
+
+variable "output_directory" {
+  type        = string
+  default     = "output"
+  description = "Folder of the built image; it must not exist."
+}
+
+# amazon-ebs
+
+variable "region" {
+  type        = string
+  default     = "us-east-1"
+  description = "Region of the AMI."
+}
+
+variable "ami_owner" {
+  type        = string
+  description = "Account of the vendor that publishes the source AMI."
+}
+
+variable "ami_name_filter" {
+  type        = string
+  description = "Name of the source AMI, with wildcards; the newest match is taken."
+}
+
+# access
+
+variable "ssh_username" {
+  type        = string
+  description = "The user that the vendor's cloud image makes."
+}
+
+variable "ssh_private_key_file" {
+  type        = string
+  default     = ""
+  description = "With qemu: the private half of a key made for this build and thrown away after it."
+}
+
+variable "seed_folder" {
+  type        = string
+  default     = ""
+  description = "With qemu: folder with user-data and meta-data that let the key's public half in."
+}

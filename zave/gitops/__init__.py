@@ -1,0 +1,1 @@
+"""The GitOps tree: what Flux finds in the repository."""
