@@ -1,0 +1,1 @@
+"""Programs that zave drives: one class a program, typed keyword-only verbs, a minimum version."""
