@@ -1,0 +1,277 @@
+"""The one line in which a fault is written, and what it means."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from zave.errors import UsageError
+
+Verb = Literal["fail", "slow", "hang", "crash", "leak", "refuse", "fill"]
+
+VERBS: tuple[Verb, ...] = ("fail", "slow", "hang", "crash", "leak", "refuse", "fill")
+GRAMMAR = """\
+fail create|update|delete|read TYPE [with "message"]
+fail build image [with "message"]
+fail reconcile NAME [with "message"]
+slow create|update|delete TYPE by 10x
+slow build image by 10x
+hang create|update|delete TYPE [for 60s]
+hang build image [for 60s]
+crash provider [on create|update|delete|read TYPE]
+leak TYPE
+refuse delete TYPE [with "message"]
+fill pool [NAME]
+each may end in: after N; once, twice, N times or always
+TYPE is a Terraform type or TYPE.NAME, both with * and ?"""
+
+# what each verb may be asked to do
+_ACTIONS: dict[str, tuple[str, ...]] = {
+    "fail": ("create", "update", "delete", "read", "build", "reconcile"),
+    "slow": ("create", "update", "delete", "build"),
+    "hang": ("create", "update", "delete", "build"),
+    "crash": ("create", "update", "delete", "read"),
+    "refuse": ("delete",),
+}
+_TAIL_WORDS = ("after", "once", "twice", "always")
+_LONGEST_LINE = 500
+_MOST = 1_000_000
+_WORD = re.compile(r'"(?:[^"\\]|\\["\\])*"|[^\s"]+')
+_QUOTED = re.compile(r'"(.*)"')
+_NAME = re.compile(r"[A-Za-z0-9_*?.:@/-]{1,200}")
+_TARGET = re.compile(rf"[a-z0-9_*?]{{1,80}}(?:\.{_NAME.pattern})?")
+_NUMBER = re.compile(r"[0-9]{1,7}")
+_DURATION = re.compile(r"([0-9]{1,7})(s|m|h)")
+_FACTOR = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)x")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. `type` and `name` are globs; `count` is None for ever; `seconds` are real ones.
+
+    `action` is what is disturbed: create, update, delete, read, build, reconcile, or `*` (any).
+    """
+
+    verb: Verb
+    action: str
+    type: str
+    name: str = "*"
+    message: str | None = None
+    factor: float = 1.0
+    seconds: float | None = None
+    after: int = 0
+    count: int | None = 1
+
+    def hits(self, action: str, type_: str, name: str) -> bool:
+        """Whether it concerns `action` on the thing `name` of `type_`."""
+        return (
+            (self.action == action or (self.action == "*" and action in _ACTIONS["crash"]))
+            and fnmatchcase(type_, self.type)
+            and fnmatchcase(name, self.name)
+        )
+
+    def __str__(self) -> str:
+        """The line that `parse_fault` reads as this fault."""
+        words = [_head(self)]
+        if self.message is not None:
+            escaped = self.message.replace("\\", "\\\\").replace('"', '\\"')
+            words.append(f'with "{escaped}"')
+        if self.verb == "slow":
+            words.append(f"by {self.factor:g}x")
+        if self.seconds is not None:
+            words.append(f"for {self.seconds:g}s")
+        if self.after:
+            words.append(f"after {self.after}")
+        words.append("always" if self.count is None else "once" if self.count == 1 else f"{self.count} times")
+        return " ".join(words)
+
+
+def parse_fault(text: str) -> Fault:
+    """Read one fault. Raises UsageError naming the word that does not fit, and the grammar."""
+    words = _Words(text)
+    verb = words.one_of(*VERBS)
+    return _tail(words, _BODIES[verb](words))
+
+
+class _Words:
+    """The words of a fault, taken one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._words: list[str] = []
+        if len(text) > _LONGEST_LINE:
+            self._text = text[:40] + "..."
+            raise self.refused(f"longer than {_LONGEST_LINE} characters")
+        if not text.isprintable():
+            raise self.refused("there are control characters in it")
+        position = 0
+        while rest := text[position:].lstrip():
+            match = _WORD.match(rest)
+            if match is None:
+                raise self.refused("a quote is not closed")
+            self._words.append(match.group())
+            position = len(text) - len(rest) + match.end()
+
+    def take(self, expected: str) -> str:
+        """The next word."""
+        if not self._words:
+            raise self.refused(f"{expected} is missing at the end")
+        return self._words.pop(0)
+
+    def one_of(self, *choices: str) -> str:
+        """The next word, which must be one of `choices`."""
+        expected = " or ".join(choices)
+        word = self.take(expected)
+        if word not in choices:
+            raise self.refused(f"{word!r} where {expected} should stand")
+        return word
+
+    def next_is(self, *choices: str) -> bool:
+        """Take the next word when it is one of `choices`."""
+        if not self._words or self._words[0] not in choices:
+            return False
+        self._words.pop(0)
+        return True
+
+    def matching(self, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
+        """The next word, which must match `pattern`."""
+        word = self.take(expected)
+        match = pattern.fullmatch(word)
+        if match is None:
+            raise self.refused(f"{word!r} where {expected} should stand")
+        return match
+
+    def number(self) -> int:
+        """The next word as a number."""
+        number = int(self.matching(_NUMBER, "a number").group())
+        if not 1 <= number <= _MOST:
+            raise self.refused(f"{number} is not between 1 and {_MOST}")
+        return number
+
+    def left(self) -> str | None:
+        """The next word without taking it."""
+        return self._words[0] if self._words else None
+
+    def refused(self, reason: str) -> UsageError:
+        """The error to raise, with the grammar in it."""
+        return UsageError(
+            f"cannot read the fault {self._text!r}: {reason}",
+            details=GRAMMAR,
+            resolution="write it as one of the lines above",
+        )
+
+
+def _fail(words: _Words) -> Fault:
+    action = words.one_of(*_ACTIONS["fail"])
+    if action != "reconcile":
+        return _with_message(words, _on("fail", action, words))
+    name = words.matching(_NAME, "the name of a Kustomization").group()
+    fault = Fault(verb="fail", action=action, type="kustomization", name=name, count=None)
+    return _with_message(words, fault)
+
+
+def _slow(words: _Words) -> Fault:
+    fault = _on("slow", words.one_of(*_ACTIONS["slow"]), words)
+    words.one_of("by")
+    factor = float(words.matching(_FACTOR, "a factor such as 10x").group(1))
+    if factor == 0:
+        raise words.refused("a factor of 0: nothing takes no time at all")
+    return replace(fault, factor=factor)
+
+
+def _hang(words: _Words) -> Fault:
+    fault = _on("hang", words.one_of(*_ACTIONS["hang"]), words)
+    if not words.next_is("for"):
+        return fault
+    number, unit = words.matching(_DURATION, "a duration such as 60s").groups()
+    return replace(fault, seconds=float(int(number) * _UNIT_SECONDS[unit]))
+
+
+def _crash(words: _Words) -> Fault:
+    words.one_of("provider")
+    if not words.next_is("on"):
+        return Fault(verb="crash", action="*", type="*")
+    return _on("crash", words.one_of(*_ACTIONS["crash"]), words)
+
+
+def _leak(words: _Words) -> Fault:
+    return _on("leak", "delete", words)
+
+
+def _refuse(words: _Words) -> Fault:
+    fault = _on("refuse", words.one_of(*_ACTIONS["refuse"]), words)
+    return _with_message(words, replace(fault, count=None))
+
+
+def _fill(words: _Words) -> Fault:
+    words.one_of("pool")
+    # a pool's name is no number and no word of the tail, so that `3 times` is never taken for one
+    left = words.left()
+    named = left is not None and left not in _TAIL_WORDS and not left.isdecimal()
+    name = words.matching(_NAME, "a pool's name").group() if named else "*"
+    return Fault(verb="fill", action="create", type="libvirt_volume", name=name, count=None)
+
+
+_BODIES: dict[str, Callable[[_Words], Fault]] = {
+    "fail": _fail,
+    "slow": _slow,
+    "hang": _hang,
+    "crash": _crash,
+    "leak": _leak,
+    "refuse": _refuse,
+    "fill": _fill,
+}
+
+
+def _on(verb: Verb, action: str, words: _Words) -> Fault:
+    type_, dot, name = words.matching(_TARGET, "a type such as libvirt_domain").group().partition(".")
+    if action == "build" and type_ != "image":
+        raise words.refused(f"{type_!r} where image should stand")
+    return Fault(verb=verb, action=action, type=type_, name=name if dot else "*")
+
+
+def _with_message(words: _Words, fault: Fault) -> Fault:
+    if not words.next_is("with"):
+        return fault
+    quoted = words.matching(_QUOTED, "a message in double quotes").group(1)
+    return replace(fault, message=re.sub(r"\\(.)", r"\1", quoted))
+
+
+def _tail(words: _Words, fault: Fault) -> Fault:
+    """`after N` and how often, in either order, each at most once."""
+    after, counted = 0, False
+    while words.left() is not None:
+        if not after and words.next_is("after"):
+            after = words.number()
+        elif counted:
+            raise words.refused(f"{words.left()!r} where the fault should end")
+        else:
+            fault, counted = replace(fault, count=_count(words)), True
+    return replace(fault, after=after)
+
+
+def _count(words: _Words) -> int | None:
+    for word, count in (("once", 1), ("twice", 2), ("always", None)):
+        if words.next_is(word):
+            return count
+    left = words.left()
+    if left is None or not left.isdecimal():
+        raise words.refused(f"{left!r} where after N, once, twice, N times or always should stand")
+    number = words.number()
+    words.one_of("times")
+    return number
+
+
+def _head(fault: Fault) -> str:
+    target = fault.type if fault.name == "*" else f"{fault.type}.{fault.name}"
+    if fault.verb == "fill":
+        return "fill pool" if fault.name == "*" else f"fill pool {fault.name}"
+    if fault.verb == "leak":
+        return f"leak {target}"
+    if fault.verb == "crash":
+        return "crash provider" if fault.action == "*" else f"crash provider on {fault.action} {target}"
+    if fault.action == "reconcile":
+        return f"fail reconcile {fault.name}"
+    return f"{fault.verb} {fault.action} {target}"
