@@ -1,0 +1,125 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from zave.clock import SystemClock
+from zave.errors import StepFailedError
+from zave.lifecycle.inventory import delete_all, leak_document, recorded, sweep
+from zave.ports import Item
+from zave.state.directory import StateDirectory
+from zave.state.records import InstanceRecord, Phase, ResourceRecord
+from zave.state.store import StateStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[StateStore]:
+    directory = StateDirectory.locate({"ZAVE_STATE_DIR": str(tmp_path / "state")}, rehearsal=False)
+    directory.prepare()
+    store = StateStore.open(directory, clock=SystemClock())
+    yield store
+    store.close()
+
+
+def domain(name: str) -> Item:
+    return Item(type="libvirt_domain", id=f"id-of-{name}", name=name)
+
+
+def record(store: StateStore, name: str, phase: Phase, *resources: str) -> None:
+    store.save_instance(
+        InstanceRecord(
+            name=name,
+            environment="homelab",
+            platform="libvirt-k3s",
+            phase=phase,
+            created_at=SystemClock().now(),
+        )
+    )
+    run = store.begin_run(instance=name, command="up", arguments=[])
+    store.intend_resources(
+        name, [ResourceRecord(f"libvirt_domain.{r}", "libvirt_domain", r) for r in resources], run.id
+    )
+
+
+def names(items: tuple[Item, ...]) -> set[str]:
+    return {item.name for item in items}
+
+
+def test_what_a_live_instance_intended_is_expected(store: StateStore) -> None:
+    record(store, "lab", "ready", "zave-lab-worker-1")
+    found = sweep(store, [domain("zave-lab-worker-1")], [], instance=None)
+    assert names(found.expected) == {"zave-lab-worker-1"}
+    assert found.leaks == ()
+
+
+def test_what_a_destroyed_instance_left_is_a_leak(store: StateStore) -> None:
+    record(store, "lab", "destroyed", "zave-lab-worker-1")
+    assert names(sweep(store, [domain("zave-lab-worker-1")], [], instance=None).leaks) == {
+        "zave-lab-worker-1"
+    }
+
+
+def test_a_name_of_zaves_that_no_record_knows_is_a_leak(store: StateStore) -> None:
+    assert names(sweep(store, [domain("zave-gone-worker-1")], [], instance=None).leaks) == {
+        "zave-gone-worker-1"
+    }
+
+
+def test_what_is_somebody_elses_is_neither_expected_nor_a_leak(store: StateStore) -> None:
+    record(store, "lab", "ready", "zave-lab-worker-1")
+    found = sweep(store, [domain("my-own-vm")], [], instance=None)
+    assert (found.expected, found.leaks) == ((), ())
+
+
+def test_the_sweep_of_one_instance_leaves_its_neighbour_out(store: StateStore) -> None:
+    record(store, "lab", "destroyed", "zave-lab-worker-1")
+    record(store, "lab-two", "destroyed", "zave-lab-two-worker-1")
+    items = [domain("zave-lab-worker-1"), domain("zave-lab-two-worker-1"), domain("zave-lab-two-stray")]
+    assert names(sweep(store, items, [], instance="lab").leaks) == {"zave-lab-worker-1"}
+    assert names(sweep(store, items, [], instance="lab-two").leaks) == {
+        "zave-lab-two-worker-1",
+        "zave-lab-two-stray",
+    }
+
+
+def test_a_live_owner_wins_over_a_destroyed_one_of_the_same_name(store: StateStore) -> None:
+    record(store, "alive", "ready", "zave-shared")
+    record(store, "dead", "destroyed", "zave-shared")
+    found = sweep(store, [domain("zave-shared")], [], instance=None)
+    assert (names(found.expected), found.leaks) == ({"zave-shared"}, ())
+
+
+def test_recorded_pairs_things_with_their_records_by_type_and_name() -> None:
+    known = [ResourceRecord("a", "libvirt_domain", "x"), ResourceRecord("b", "libvirt_volume", "y")]
+    assert recorded(known, [domain("x"), domain("y")]) == [(known[0], domain("x"))]
+
+
+@dataclass
+class Stubborn:
+    """A platform that refuses to delete one thing."""
+
+    refused: str
+    deleted: list[str] = field(default_factory=list)
+
+    def delete(self, item: Item) -> None:
+        if item.name == self.refused:
+            raise StepFailedError("in use")
+        self.deleted.append(item.name)
+
+    def how_to_delete(self, item: Item) -> str:
+        return f"virsh undefine {item.name}"
+
+
+def test_a_refused_delete_is_reported_and_the_others_go_on() -> None:
+    platform = Stubborn("b")
+    refused = delete_all([domain("a"), domain("b"), domain("c")], platform)  # type: ignore[arg-type]
+    assert platform.deleted == ["a", "c"]
+    assert refused == [(domain("b"), "in use")]
+
+
+def test_a_leak_tells_its_cost_a_day_and_how_to_delete_it() -> None:
+    item = Item(type="aws_lb", id="x", name="x", usd_per_hour=0.0225)
+    document = leak_document(item, Stubborn(""))  # type: ignore[arg-type]
+    assert document["usd_per_day"] == 0.54
+    assert document["how_to_delete"] == "virsh undefine x"

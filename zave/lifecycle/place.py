@@ -1,0 +1,77 @@
+"""Everything that a verb over one instance works with, as `cli/context.py` put it together."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from zave.engine.step import Step
+from zave.errors import PreconditionError
+from zave.lifecycle.run import Journal, Run, close_cut_off_runs
+from zave.platforms import steps_for
+from zave.spec.load import spec_document
+from zave.state.records import InstanceRecord, Phase
+from zave.steps.site import Site
+from zave.survivors import settle
+
+if TYPE_CHECKING:
+    from zave.spec import AwsSpec, LibvirtSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """One instance with its spec, its site and its journal.
+
+    `patience` is how long (real seconds) a program of an earlier, killed zave may go on before it
+    is interrupted.
+    """
+
+    spec: "LibvirtSpec | AwsSpec"
+    site: Site
+    journal: Journal
+    ssh_keys: tuple[str, ...]
+    patience: float
+
+    @property
+    def instance(self) -> str:
+        """The instance's name."""
+        return self.site.instance
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The platform's steps for this instance."""
+        return steps_for(self.spec, site=self.site, ssh_keys=self.ssh_keys)
+
+    def record(self) -> InstanceRecord:
+        """The instance's record; a fresh one, not stored yet, where there is none."""
+        found = self.site.store.instance(self.instance)
+        if found is not None:
+            return found
+        return InstanceRecord(
+            name=self.instance,
+            environment=self.journal.environment,
+            platform=self.spec.platform,
+            phase="absent",
+            created_at=self.site.tools.clock.now(),
+            expires_at=None,
+            spec=spec_document(self.spec),
+            outputs={},
+        )
+
+    def save(self, *, phase: Phase, **changes: Any) -> None:
+        """Store the instance's record in a new phase."""
+        self.site.store.save_instance(replace(self.record(), phase=phase, **changes))
+
+    def require_same_platform(self) -> None:
+        """Refuse to turn an instance of one platform into one of another."""
+        record = self.site.store.instance(self.instance)
+        if record is not None and record.phase != "destroyed" and record.platform != self.spec.platform:
+            raise PreconditionError(
+                f"{self.instance} is recorded as {record.platform}, the spec says {self.spec.platform}",
+                resolution=f"zave down {self.instance} first, or give the new one another name (--name)",
+            )
+
+    def take_over(self, run: Run) -> None:
+        """Find out what a killed zave left: runs that never ended, programs that still work."""
+        for command in close_cut_off_runs(self.site.store, self.instance, own=run.id):
+            run.notice(f"an earlier run was cut off: {command}; going on from what it left")
+        settle(self.site.folder.survivors, patience=self.patience, say=run.notice)

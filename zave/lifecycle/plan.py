@@ -1,0 +1,90 @@
+"""`zave plan`: what would run and why, what Terraform would change, what it would cost."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zave.engine.plan import PlannedAction, plan
+from zave.lifecycle.place import Place
+from zave.platforms import libvirt_k3s, libvirt_only
+from zave.render import write_tfvars
+from zave.steps.infra import VARIABLES
+from zave.tools.terraform import Plan
+
+_MONTH_HOURS = 730
+
+
+def planned_actions(place: Place) -> list[PlannedAction]:
+    """Each step with its action and reason."""
+    return plan(place.steps, place.site.store.steps(place.instance))
+
+
+def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, Any]:
+    """The `zave/plan/v1` document. Runs Terraform in a scratch copy; changes nothing."""
+    changes = scratch_plan(place)
+    counts = changes.counts
+    return {
+        "schema": "zave/plan/v1",
+        "environment": place.journal.environment,
+        "instance": place.instance,
+        "rehearsal": place.journal.rehearsal,
+        "actions": [{"step": p.step.name, "action": p.action.value, "reason": p.reason} for p in actions],
+        "terraform": {
+            "create": counts["create"],
+            "update": counts["update"],
+            "replace": counts["replace"],
+            "delete": counts["delete"],
+            "resources": [
+                {"address": r.address, "type": r.type, "action": r.action}
+                for r in changes.resources
+                if r.action in counts
+            ],
+        },
+        "cost": _nothing_to_pay(),
+    }
+
+
+def differs(document: dict[str, Any]) -> bool:
+    """Whether a plan would change anything (`--detailed-exitcode`)."""
+    counts = document["terraform"]
+    return any(a["action"] != "skip" for a in document["actions"]) or any(
+        counts[k] for k in ("create", "update", "replace", "delete")
+    )
+
+
+def scratch_plan(place: Place) -> Plan:
+    """Terraform's plan from a copy of the root and its state, thrown away afterwards."""
+    spec, folder = libvirt_only(place.spec), place.site.folder
+    scratch = Path(tempfile.mkdtemp(prefix="plan-", dir=folder.root))
+    try:
+        root = scratch / "terraform"
+        libvirt_k3s.root_template(spec, instance=place.instance).write(place.site.project, root)
+        for source in (
+            place.site.state_folder / "terraform.tfstate",
+            folder.terraform / ".terraform.lock.hcl",
+        ):
+            if source.exists():
+                shutil.copy2(source, root / source.name)
+        image = place.site.store.steps(place.instance).get("image")
+        location = (image.outputs.get("location") if image else None) or f"{spec.image.base}.qcow2"
+        values = libvirt_k3s.scratch_variables(spec, site=place.site, ssh_keys=place.ssh_keys, image=location)
+        write_tfvars(root / VARIABLES, values)
+        terraform = place.site.tools.terraform(root=root, log=scratch / "plan.log")
+        terraform.init()
+        return terraform.plan()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _nothing_to_pay() -> dict[str, Any]:
+    """A home lab costs nothing that anybody bills: its power is not priced here."""
+    free = {"low": 0.0, "expected": 0.0, "high": 0.0}
+    return {
+        "currency": "USD",
+        "ttl": {"hours": 0, **free},
+        "month": {"hours": _MONTH_HOURS, **free},
+        "lines": [],
+        "unpriced": [],
+    }

@@ -1,0 +1,57 @@
+"""`zave up`: plan, question, run; again and again until it stands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from zave.engine.execute import execute
+from zave.engine.plan import Action
+from zave.errors import DeclinedError
+from zave.events import PlannedStep, PlanShown
+from zave.lifecycle.place import Place
+from zave.lifecycle.plan import plan_document, planned_actions
+from zave.lifecycle.run import Run, running
+from zave.spec.load import spec_document
+
+Ask = Callable[[str], None]
+
+
+def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None:
+    """Bring the instance up. `ask` (None: nobody is asked) raises DeclinedError for a no."""
+    place.require_same_platform()
+    before = place.record()
+    place.site.store.save_instance(before)
+    with running(place.journal, command="up", arguments=arguments) as run:
+        place.take_over(run)
+        try:
+            _bring_up(place, run, ask)
+        except DeclinedError:
+            raise
+        except BaseException:
+            place.save(phase="degraded" if before.phase in ("ready", "degraded") else "failed")
+            raise
+
+
+def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
+    actions = planned_actions(place)
+    estimates = run.execution.estimates
+    run.started(
+        tuple(PlannedStep(p.step.name, p.action.value, p.reason, estimates.get(p.step.name)) for p in actions)
+    )
+    if ask is not None and any(p.action is not Action.SKIP for p in actions):
+        document = plan_document(place, actions)
+        run.bus.emit(PlanShown(document))
+        ask(f"Bring {place.instance} up?")
+    place.save(phase="provisioning", spec=spec_document(place.spec))
+    outputs = execute(run.execution, actions)
+    place.save(phase="ready", outputs=_shown(place, outputs))
+
+
+def _shown(place: Place, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What `status` shows of the outputs."""
+    infra = outputs["infra"]
+    return {
+        "endpoint": infra.get("cluster_endpoint"),
+        "kubernetes_version": infra.get("kubernetes_version"),
+        "kubeconfig": str(place.site.folder.kubeconfig),
+        "nodes": outputs["verify"].get("nodes", []),
+    }

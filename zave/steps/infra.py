@@ -1,0 +1,198 @@
+"""Step `infra`: what Terraform makes, and what a crash may have left between its state and the world."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zave.engine.step import Probe, StepRun, digest
+from zave.errors import TerraformStateError
+from zave.events import Emit, Notice, ResourceChanged, ResourceState
+from zave.render import write_tfvars
+from zave.state.records import ResourceRecord
+from zave.steps.adoption import Adoption
+from zave.steps.render import RootTemplate
+from zave.steps.site import Site
+from zave.tools.terraform import Plan, Terraform
+from zave.tools.terraform_json import TerraformEvent
+from zave.tools.terraform_state import StateGuard, StateSeal
+
+SEAL = "terraform.seal"
+# stands from before Terraform writes until what it wrote was verified
+_WRITING = "terraform.writing"
+VARIABLES = "zave.auto.tfvars.json"
+Variables = Callable[[Mapping[str, Mapping[str, Any]]], dict[str, Any]]
+
+
+def guard_of(site: Site) -> StateGuard:
+    """The guard over the instance's local Terraform state."""
+    return StateGuard(root=site.state_folder, copies=site.folder.terraform_copies)
+
+
+def seal_of(site: Site) -> StateSeal | None:
+    """What the record says of the last state that was verified after an apply or a destroy."""
+    seal = site.store.fact(site.instance, SEAL)
+    return None if seal is None else StateSeal(**seal)
+
+
+def require_state(site: Site, *, cut_off: bool, emit: Emit) -> None:
+    """Let nobody work on a Terraform state that does not follow the record.
+
+    After a run that was `cut_off`, or whose Terraform died under it, damage that a crash explains is
+    repaired, and told. Raises TerraformStateError for everything else.
+    """
+    unsealed = site.store.fact(site.instance, _WRITING) is not None
+    recovery = guard_of(site).require(seal_of(site), interrupted=cut_off or unsealed)
+    if recovery is not None:
+        emit(Notice("warning", recovery.describe(), step="infra"))
+
+
+@dataclass(frozen=True)
+class Infra:
+    """Plans, records, applies; destroys. `variables` makes Terraform's input from earlier outputs."""
+
+    site: Site
+    root: RootTemplate
+    variables: Variables
+    inputs: Mapping[str, Any]
+    name: str = "infra"
+    needs: tuple[str, ...] = ("render", "image")
+
+    def fingerprint(self) -> str:
+        """Covers the spec's values, the rendered root and the engine's version."""
+        version = self.site.tools.terraform.version
+        return digest([dict(self.inputs), self.root.digest(self.site.project), version])
+
+    def probe(self, outputs: Mapping[str, Any]) -> Probe:
+        """Everything that the record says Terraform made is in the live inventory, and runs."""
+        inventory = self.site.tools.inventory
+        present = {(item.type, item.name): item for item in inventory.items()}
+        for record in self.site.store.resources(self.site.instance):
+            if record.state != "present" or record.type not in inventory.types:
+                continue
+            item = present.get((record.type, record.name))
+            if item is None:
+                return Probe(False, f"{record.type} {record.name} is gone")
+            if item.state != "present":
+                return Probe(False, f"{record.type} {record.name} is {item.state}")
+        return Probe(True)
+
+    def do(self, run: StepRun) -> dict[str, Any]:
+        """Apply the root, adopting what an earlier, cut-off run made and Terraform's state lacks."""
+        require_state(self.site, cut_off=run.cut_off, emit=run.emit)
+        write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
+        told: list[Mapping[str, Any]] = []
+        terraform = self._terraform(run, told)
+        terraform.write_imports([])
+        run.say("terraform init")
+        terraform.init()
+        run.say("terraform plan")
+        plan = Adoption(self.site, terraform, run).of(terraform.plan())
+        if plan.has_changes:
+            # recorded before apply: whatever happens next, the record knows these names
+            self.site.store.intend_resources(self.site.instance, self._intended(plan), run.run_id)
+            run.check()
+            self._apply(terraform, plan, run)
+        else:
+            self._take_stock()
+        terraform.write_imports([])
+        # an apply has told its outputs; asking again would start Terraform once more
+        return dict(told[-1]) if told else terraform.outputs()
+
+    def undo(self, run: StepRun) -> None:
+        """Destroy what Terraform's state holds. Leftovers are the sweep's business."""
+        require_state(self.site, cut_off=run.cut_off, emit=run.emit)
+        if not (self.site.folder.terraform / VARIABLES).exists():
+            return  # Terraform never ran: nothing of this step's can exist
+        self.root.write(self.site.project, self.site.folder.terraform)
+        terraform = self._terraform(run, [])
+        terraform.write_imports([])
+        if not guard_of(self.site).resources():
+            return
+        run.say("terraform init")
+        terraform.init()
+        plan = terraform.plan(destroy=True)
+        run.check()
+        if plan.has_changes:
+            self._apply(terraform, plan, run)
+        else:
+            self._take_stock()
+
+    def _terraform(self, run: StepRun, told: list[Mapping[str, Any]]) -> Terraform:
+        def heard(event: TerraformEvent) -> None:
+            if event.outputs is not None:
+                told.append(event.outputs)
+            show(event, step=self.name, emit=run.emit)
+
+        return self.site.tools.terraform(root=self.site.folder.terraform, log=run.log, on_event=heard)
+
+    def _intended(self, plan: Plan) -> list[ResourceRecord]:
+        afters = {
+            change["address"]: change["change"]["after"] or {}
+            for change in plan.document.get("resource_changes", ())
+        }
+        return [
+            ResourceRecord(
+                address=r.address,
+                type=r.type,
+                name=self.site.tools.identify(r.type, afters.get(r.address, {})) or r.object_name,
+            )
+            for r in plan.resources
+            if r.action in ("create", "replace", "import")
+        ]
+
+    def _apply(self, terraform: Terraform, plan: Plan, run: StepRun) -> None:
+        run.say(f"terraform apply: {plan.describe()}")
+        self.site.store.put_fact(self.site.instance, _WRITING, run.run_id)
+        try:
+            terraform.apply(plan)
+        finally:
+            self._take_stock()
+
+    def _take_stock(self) -> None:
+        """Seal the state and note what exists, also after a failed apply."""
+        guard = guard_of(self.site)
+        try:
+            seal = guard.seal()
+        except TerraformStateError:
+            return  # unreadable now: the next command finds out and recovers from the copies
+        self.site.store.put_fact(self.site.instance, SEAL, dataclasses.asdict(seal))
+        self.site.store.delete_fact(self.site.instance, _WRITING)
+        held = {resource.address: resource for resource in guard.resources()}
+        marks: list[ResourceRecord] = []
+        for record in self.site.store.resources(self.site.instance):
+            resource = held.get(record.address)
+            if resource is not None:
+                marks.append(dataclasses.replace(record, state="present", id=resource.id))
+            elif record.state == "present":
+                marks.append(dataclasses.replace(record, state="gone"))
+        self.site.store.mark_resources(self.site.instance, marks)
+
+
+def show(event: TerraformEvent, *, step: str, emit: Emit) -> None:
+    """Pass on what Terraform does to a resource, and its warnings."""
+    state = _STATES.get(event.kind)
+    if state is not None and event.action is not None:
+        emit(
+            ResourceChanged(
+                step,
+                address=event.address or "",
+                type=event.resource_type or "",
+                action=event.action,
+                state=state,
+                seconds=event.seconds or 0.0,
+                id=event.id_value,
+            )
+        )
+    elif event.severity == "warning" and event.summary not in _NOISE:
+        emit(Notice("warning", event.summary or event.text, step=step))
+
+
+# a provider from a local mirror is locked for this machine's platform only, which is all zave needs
+_NOISE = frozenset({"Incomplete lock file information for providers"})
+_STATES: Mapping[str, ResourceState] = {
+    "apply_start": "started",
+    "apply_progress": "progress",
+    "apply_complete": "done",
+    "apply_errored": "failed",
+}

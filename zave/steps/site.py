@@ -1,0 +1,52 @@
+"""What the steps of one instance share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zave.ports import Clock, Cluster, Hypervisor, ImageBuilder, Inventory
+from zave.project import Project
+from zave.state.directory import InstanceFolder
+from zave.state.store import StateStore
+from zave.tools.terraform_factory import BoundTerraform
+
+
+def by_name(_type: str, values: Mapping[str, Any]) -> str | None:
+    """Identify an object by its `name` argument: how libvirt does it."""
+    name = values.get("name")
+    return name if isinstance(name, str) else None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The adapters that `cli/context.py` chose.
+
+    `inventory` is the platform's own: a host's, a cloud's. `identify` tells by which name the
+    inventory will show an object of a type with the given arguments, None when that is not known.
+    """
+
+    terraform: BoundTerraform
+    inventory: Inventory
+    hypervisor: Hypervisor
+    images: ImageBuilder
+    cluster: Cluster
+    clock: Clock
+    identify: Callable[[str, Mapping[str, Any]], str | None] = by_name
+
+
+@dataclass(frozen=True)
+class Site:
+    """One instance's place: its name, folder and records, the project's files and the tools.
+
+    `limits` are seconds of the world's time by what is waited for (`nodes`, `gitops`).
+    `state_folder` is where Terraform's state is kept.
+    """
+
+    instance: str
+    folder: InstanceFolder
+    project: Project
+    store: StateStore
+    tools: Tools
+    limits: Mapping[str, float]
+    state_folder: Path
