@@ -1,5 +1,7 @@
 """Everything that a verb over one instance works with, as `cli/context.py` put it together."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -7,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zave.engine.step import Step
 from zave.errors import PreconditionError
 from zave.lifecycle.run import Journal, Run, close_cut_off_runs
-from zave.platforms import steps_for
+from zave.platforms import blueprint_of
+from zave.platforms.blueprint import Blueprint
 from zave.spec.load import spec_document
 from zave.state.records import InstanceRecord, Phase
 from zave.steps.site import Site
@@ -37,9 +40,14 @@ class Place:
         return self.site.instance
 
     @cached_property
-    def steps(self) -> list[Step]:
+    def blueprint(self) -> Blueprint:
+        """What the platform makes of the spec."""
+        return blueprint_of(self.spec, site=self.site, ssh_keys=self.ssh_keys)
+
+    @property
+    def steps(self) -> Sequence[Step]:
         """The platform's steps for this instance."""
-        return steps_for(self.spec, site=self.site, ssh_keys=self.ssh_keys)
+        return self.blueprint.steps
 
     def record(self) -> InstanceRecord:
         """The instance's record; a fresh one, not stored yet, where there is none."""
@@ -75,3 +83,5 @@ class Place:
         for command in close_cut_off_runs(self.site.store, self.instance, own=run.id):
             run.notice(f"an earlier run was cut off: {command}; going on from what it left")
         settle(self.site.folder.survivors, patience=self.patience, say=run.notice)
+        for scratch in self.site.folder.root.glob("plan-*"):
+            shutil.rmtree(scratch, ignore_errors=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from zave.engine.plan import PlannedAction, plan
 from zave.lifecycle.place import Place
-from zave.platforms import libvirt_k3s, libvirt_only
 from zave.render import write_tfvars
 from zave.steps.infra import VARIABLES
 from zave.tools.terraform import Plan
@@ -56,21 +55,19 @@ def differs(document: dict[str, Any]) -> bool:
 
 def scratch_plan(place: Place) -> Plan:
     """Terraform's plan from a copy of the root and its state, thrown away afterwards."""
-    spec, folder = libvirt_only(place.spec), place.site.folder
+    folder, blueprint = place.site.folder, place.blueprint
     scratch = Path(tempfile.mkdtemp(prefix="plan-", dir=folder.root))
     try:
         root = scratch / "terraform"
-        libvirt_k3s.root_template(spec, instance=place.instance).write(place.site.project, root)
+        blueprint.root.write(place.site.project, root)
         for source in (
             place.site.state_folder / "terraform.tfstate",
             folder.terraform / ".terraform.lock.hcl",
         ):
             if source.exists():
                 shutil.copy2(source, root / source.name)
-        image = place.site.store.steps(place.instance).get("image")
-        location = (image.outputs.get("location") if image else None) or f"{spec.image.base}.qcow2"
-        values = libvirt_k3s.scratch_variables(spec, site=place.site, ssh_keys=place.ssh_keys, image=location)
-        write_tfvars(root / VARIABLES, values)
+        outputs = {name: step.outputs for name, step in place.site.store.steps(place.instance).items()}
+        write_tfvars(root / VARIABLES, blueprint.variables(outputs))
         terraform = place.site.tools.terraform(root=root, log=scratch / "plan.log")
         terraform.init()
         return terraform.plan()

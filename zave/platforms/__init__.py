@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING
 from zave.errors import NotThereYetError
 
 if TYPE_CHECKING:
-    from zave.engine.step import Step
+    from zave.platforms.blueprint import Blueprint
     from zave.spec import AwsSpec, LibvirtSpec
     from zave.steps.site import Site
 
 
-def steps_for(spec: "LibvirtSpec | AwsSpec", *, site: "Site", ssh_keys: Sequence[str]) -> "list[Step]":
-    """The ordered steps of the spec's platform."""
-    from zave.platforms import libvirt_k3s
-
-    return libvirt_k3s.steps(libvirt_only(spec), site=site, ssh_keys=ssh_keys)
-
-
-def libvirt_only(spec: "LibvirtSpec | AwsSpec") -> "LibvirtSpec":
-    """`spec` where its platform has steps. Raises NotThereYetError for the other."""
+def blueprint_of(spec: "LibvirtSpec | AwsSpec", *, site: "Site", ssh_keys: Sequence[str]) -> "Blueprint":
+    """What the spec's platform makes of it. Raises NotThereYetError for one without steps."""
     if spec.platform == "libvirt-k3s":
-        return spec
+        from zave.platforms import libvirt_k3s
+
+        return libvirt_k3s.blueprint(spec, site=site, ssh_keys=ssh_keys)
     raise NotThereYetError(
         f"platform {spec.platform} is not built yet",
         resolution="the home lab is there: zave up homelab --rehearse",

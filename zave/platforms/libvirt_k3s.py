@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from zave.engine.step import Step
 from zave.gitops.tree import render_tree
+from zave.platforms.blueprint import Blueprint
 from zave.platforms.images import image_request
 from zave.platforms.libvirt_values import CLOUD_INIT, nodes_of, root_values, terraform_variables
 from zave.render import Renderer
@@ -26,15 +27,10 @@ ROOT = "templates/terraform/libvirt-k3s"
 MODULES = ("terraform-modules/k3s-cluster", "terraform-modules/libvirt-vm")
 
 
-def root_template(spec: "LibvirtSpec", *, instance: str) -> RootTemplate:
-    """The Terraform root of one instance."""
-    return RootTemplate(ROOT, MODULES, root_values(spec, instance=instance))
-
-
-def steps(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> list[Step]:
-    """The ordered steps that bring one home lab up."""
+def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Blueprint:
+    """The Terraform root and the ordered steps that bring one home lab up."""
     instance, tools, folder = site.instance, site.tools, site.folder
-    root = root_template(spec, instance=instance)
+    root = RootTemplate(ROOT, MODULES, root_values(spec, instance=instance))
     request = image_request(
         site.project,
         source=spec.image.source,
@@ -45,17 +41,19 @@ def steps(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> list[S
     acceleration = tools.hypervisor.capacity(pool=spec.libvirt.pool).acceleration
 
     def variables(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        # a plan before the first run does not know yet where the image will be
+        image = outputs.get("image", {}).get("location", f"{spec.image.base}.qcow2")
         return terraform_variables(
             spec,
             instance=instance,
-            image_path=outputs["image"]["location"],
+            image_path=image,
             acceleration=acceleration,
             keys=ssh_keys,
             project=site.project,
         )
 
     tree = render_tree(site.project, spec, instance=instance, destination=folder.gitops)
-    return [
+    steps: list[Step] = [
         Render(project=site.project, root=root, destination=folder.terraform),
         EnsureImage(images=tools.images, request=request),
         Infra(
@@ -85,18 +83,4 @@ def steps(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> list[S
             limit=site.limits["nodes"],
         ),
     ]
-
-
-def scratch_variables(
-    spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str], image: str
-) -> dict[str, Any]:
-    """Terraform's input for a `plan` that changes nothing, when the image may not be there yet."""
-    capacity = site.tools.hypervisor.capacity(pool=spec.libvirt.pool)
-    return terraform_variables(
-        spec,
-        instance=site.instance,
-        image_path=image,
-        acceleration=capacity.acceleration,
-        keys=ssh_keys,
-        project=site.project,
-    )
+    return Blueprint(steps, root, variables)

@@ -103,6 +103,24 @@ class ReceiptRecord:
     document: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class CostRecord:
+    """One charge: `quantity` of `unit` at `usd_rate` from `starts_at` to `ends_at` came to `usd`.
+
+    The rate's date and source are kept with it: a catalogue changes, a bill does not.
+    """
+
+    item: str
+    unit: str
+    quantity: float
+    usd_rate: float
+    rate_as_of: str
+    rate_source: str
+    starts_at: datetime
+    ends_at: datetime
+    usd: float
+
+
 class StepSummary(NamedTuple):
     """A step as `status` shows it. A tuple: there are thousands of them in one overview."""
 
@@ -114,9 +132,11 @@ class StepSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Overview:
-    """What `status` says of one instance; `steps` in the order in which they first began."""
+    """What `status` says of one instance, its spec left out.
+
+    `steps` are in the order in which they first began.
+    """
 
     record: InstanceRecord
-    last_run: RunRecord | None
     steps: tuple[StepSummary, ...]
     last_receipt: ReceiptSummary | None

@@ -8,6 +8,7 @@ from typing import Any
 
 from zave.clock import from_rfc3339, rfc3339
 from zave.state.records import (
+    CostRecord,
     InstanceRecord,
     Overview,
     ReceiptRecord,
@@ -23,6 +24,7 @@ Row = tuple[Any, ...]
 SELECT_INSTANCE = (
     "SELECT name, environment, platform, phase, created_at, expires_at, spec, outputs FROM instances"
 )
+_SELECT_WITHOUT_SPEC = SELECT_INSTANCE.replace(" spec,", " '{}',")
 SELECT_RUN = (
     "SELECT id, instance, command, arguments, started_at, finished_at, outcome, exit_code, seconds, "
     "virtual_seconds, error, pid FROM runs"
@@ -33,6 +35,9 @@ SELECT_STEP = (
 )
 SELECT_RECEIPT = (
     "SELECT instance, run_id, at, deleted, accepted, leaks, usd_per_day_leaking, document FROM receipts"
+)
+SELECT_COST = (
+    "SELECT item, unit, quantity, usd_rate, rate_as_of, rate_source, starts_at, ends_at, usd FROM costs"
 )
 
 
@@ -179,13 +184,37 @@ def _receipt_summary(columns: list[Any]) -> ReceiptSummary:
     return ReceiptSummary(from_rfc3339(at), deleted, accepted, leaks, leaking)
 
 
+# costs
+
+
+def cost(row: Row) -> CostRecord:
+    """A row of `SELECT_COST`."""
+    item, unit, quantity, usd_rate, as_of, source, starts_at, ends_at, usd = row
+    return CostRecord(
+        item=item,
+        unit=unit,
+        quantity=quantity,
+        usd_rate=usd_rate,
+        rate_as_of=as_of,
+        rate_source=source,
+        starts_at=from_rfc3339(starts_at),
+        ends_at=from_rfc3339(ends_at),
+        usd=usd,
+    )
+
+
+def of_cost(name: str, run_id: str | None, record: CostRecord) -> Row:
+    """The row of a record."""
+    rate = (record.usd_rate, record.rate_as_of, record.rate_source)
+    times = (rfc3339(record.starts_at), rfc3339(record.ends_at))
+    return (name, run_id, record.item, record.unit, record.quantity, *rate, *times, record.usd)
+
+
 # the overview
 
 
 def overview(connection: sqlite3.Connection) -> list[Overview]:
-    """All instances with what belongs to them, by name."""
-    last_runs = " WHERE id IN (SELECT max(id) FROM runs GROUP BY instance)"
-    runs = {row[1]: run(row) for row in connection.execute(SELECT_RUN + last_runs)}
+    """All instances with what belongs to them, by name; their specs are left out."""
     receipts = {
         of: _receipt_summary(columns)
         for of, *columns in connection.execute(
@@ -201,9 +230,8 @@ def overview(connection: sqlite3.Connection) -> list[Overview]:
     return [
         Overview(
             record=instance(row),
-            last_run=runs.get(row[0]),
             steps=tuple(steps.get(row[0], ())),
             last_receipt=receipts.get(row[0]),
         )
-        for row in connection.execute(SELECT_INSTANCE + " ORDER BY name")
+        for row in connection.execute(_SELECT_WITHOUT_SPEC + " ORDER BY name")
     ]

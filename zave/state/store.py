@@ -7,6 +7,7 @@ raise StateError when the record cannot be read or written.
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from zave.state import rows
 from zave.state.database import Database
 from zave.state.directory import StateDirectory
 from zave.state.records import (
+    CostRecord,
     InstanceRecord,
     Overview,
     ReceiptRecord,
@@ -283,6 +285,27 @@ class StateStore:
     def _receipts(self, instance: str | None, *, limit: int) -> list[ReceiptRecord]:
         query = rows.SELECT_RECEIPT + " WHERE ?1 IS NULL OR instance = ?1 ORDER BY number DESC LIMIT ?2"
         return [rows.receipt(row) for row in self._database.read(query, (instance, limit))]
+
+    # costs
+
+    def record_costs(
+        self, instance: str, costs: Sequence[CostRecord], *, since: datetime, run_id: str | None = None
+    ) -> None:
+        """Keep the charges of a life that began `since`; a repetition replaces what was kept of it."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM costs WHERE instance = ? AND ends_at > ?", (instance, rfc3339(since))
+            )
+            connection.executemany(
+                "INSERT INTO costs (instance, run_id, item, unit, quantity, usd_rate, rate_as_of, "
+                "rate_source, starts_at, ends_at, usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [rows.of_cost(instance, run_id, record) for record in costs],
+            )
+
+    def costs(self, instance: str) -> list[CostRecord]:
+        """The charges kept for an instance, all its lives together, in the order of their beginning."""
+        query = rows.SELECT_COST + " WHERE instance = ? ORDER BY starts_at, number"
+        return [rows.cost(row) for row in self._database.read(query, (instance,))]
 
 
 def _must_exist(changed: int, what: str) -> None:

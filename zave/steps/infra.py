@@ -92,8 +92,10 @@ class Infra:
             # recorded before apply: whatever happens next, the record knows these names
             self.site.store.intend_resources(self.site.instance, self._intended(plan), run.run_id)
             run.check()
+            told.clear()  # a plan tells which outputs there are, but not their values
             self._apply(terraform, plan, run)
         else:
+            told.clear()
             self._take_stock()
         terraform.write_imports([])
         # an apply has told its outputs; asking again would start Terraform once more

@@ -55,7 +55,8 @@ class Terraform:
     `environment` is what the providers need beside the user's PATH, HOME and proxies; every TF_*
     in it is dropped but a TF_CLI_CONFIG_FILE that exists. `relock` makes the dependency lock file
     anew at each init: for providers without published checksums. Every verb raises ToolFailedError
-    when Terraform fails, InterruptedRunError when the user interrupted it.
+    when Terraform fails, InterruptedRunError when the user interrupted it. `parallelism` is how many
+    resources Terraform works on at once.
     """
 
     engine: Engine
@@ -68,6 +69,7 @@ class Terraform:
     limits: Limits = field(default_factory=Limits)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     relock: bool = False
+    parallelism: int = 10
 
     def init(self, *, force: bool = False) -> bool:
         """Install providers and modules; False when nothing changed since the last time."""
@@ -143,7 +145,8 @@ class Terraform:
                 resolution="run the same command again: it makes a new plan",
             )
         self._require_space()
-        with _arguments("apply", _CHANGING, str(plan.path)) as arguments:
+        options = {**_CHANGING, "parallelism": self.parallelism}
+        with _arguments("apply", options, str(plan.path)) as arguments:
             return self._shell.stream(arguments, limit=self.limits.apply).counts
 
     def outputs(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class BoundTerraform:
     survivors: Path
     limits: Limits
     relock: bool
+    parallelism: int = 10
 
     @property
     def version(self) -> str:
@@ -40,4 +41,5 @@ class BoundTerraform:
             on_event=on_event,
             limits=self.limits,
             relock=self.relock,
+            parallelism=self.parallelism,
         )

@@ -329,9 +329,8 @@ def test_overview_gathers_what_belongs_to_each_instance(store: StateStore, homel
     store.add_receipt("homelab", receipt(leaks=1), run.id)
     store.add_receipt("homelab", receipt(), run.id)
     bare, full = store.overview()
-    assert (bare.record.name, bare.last_run, bare.steps, bare.last_receipt) == ("bare", None, (), None)
-    assert full.record == homelab
-    assert full.last_run == run
+    assert (bare.record.name, bare.steps, bare.last_receipt) == ("bare", (), None)
+    assert full.record == replace(homelab, spec={})
     assert [(step.step, step.state, step.seconds) for step in full.steps] == [
         ("render", "done", 1.0),
         ("infra", "done", 2.0),
