@@ -1,0 +1,1 @@
+"""The command line: a root, one file a verb, one error boundary, one composition root."""

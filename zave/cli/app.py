@@ -1,0 +1,59 @@
+"""`zave`: the root of the command line."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from zave.cli.boundary import guarded
+from zave.cli.lazy import LazyGroup, examples
+from zave.cli.options import Given
+
+EXAMPLES = (
+    ("zave up homelab --rehearse", "the whole life, offline and free"),
+    ("zave status", "what stands, since when, until when"),
+    ("zave down homelab --rehearse", "destroy it and prove it"),
+    ("zave up --help", "each verb teaches by example"),
+)
+
+HELP = """One platform in two places: a home lab that costs nothing and an AWS demo
+that cannot outlive its TTL.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 differences, 4 locked, 5 something
+is missing, 6 a leak, 7 declined, 130 interrupted."""
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from zave import __version__
+
+        typer.echo(f"zave {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(cls=LazyGroup, help=HELP, epilog=examples(EXAMPLES))
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show zave's version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Hold the options of the root; the verbs are in `lazy.VERBS`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `zave` and return its exit status (`zave.errors.ExitCode`)."""
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    given = Given()
+    # `zave` alone is a question, not a mistake
+    line = line or ["--help"]
+
+    def run() -> object:
+        command = typer.main.get_command(app)
+        return command.main(line, prog_name="zave", standalone_mode=False, obj=given)
+
+    return guarded(run, line=line, given=given)

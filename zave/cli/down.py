@@ -1,0 +1,47 @@
+"""`zave down`: destroy an environment and prove it."""
+
+from typing import Annotated
+
+import typer
+
+from zave.cli.context import Context, Luck
+from zave.cli.lifecycle_options import Fault, FaultFile, Instance, Speed, StepTimeout, Yes
+from zave.cli.options import options_of
+
+EXAMPLES = (
+    ("zave down homelab --rehearse", "destroy, sweep, receipt"),
+    ("zave down --rehearse --yes", "the only instance that is up, without the question"),
+    ("zave down homelab --rehearse --recover", "when Terraform's state was damaged"),
+)
+
+
+def command(
+    context: typer.Context,
+    env: Instance = None,
+    yes: Yes = False,
+    recover: Annotated[
+        bool, typer.Option("--recover", help="Restore Terraform's state from the newest verified copy first.")
+    ] = False,
+    step_timeout: StepTimeout = None,
+    fault: Fault = None,
+    faults: FaultFile = None,
+    speed: Speed = None,
+) -> None:
+    """Destroy an environment and end with a receipt.
+
+    Works from the record, not from the spec file: it takes down what was
+    made. A leak makes the exit code 6.
+    """
+    zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
+    instance = zave.only_standing(env)
+    ask = zave.asker(yes=yes)
+    with zave.locked(instance, command="down"):
+        zave.try_luck(Luck(tuple(fault or ()), faults))
+        from zave.lifecycle.down import tear_down
+
+        tear_down(
+            zave.recorded_place(instance),
+            ask=ask,
+            recover=recover,
+            arguments=zave.arguments,
+        )

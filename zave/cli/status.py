@@ -1,0 +1,104 @@
+"""`zave status`: what stands, since when and until when."""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zave.cli.context import Context
+from zave.cli.lifecycle_options import Instance
+from zave.cli.options import options_of
+from zave.clock import rfc3339
+from zave.state.lock import holder
+from zave.state.records import Overview
+from zave.ui.document import show
+from zave.ui.status import render_status
+
+EXAMPLES = (
+    ("zave status", "every instance"),
+    ("zave status homelab --rehearse", "one, with its steps and nodes"),
+    ("zave status --watch", "again every two seconds, until Ctrl-C"),
+    ("zave status -o json", "a zave/status/v1 document"),
+)
+_WATCH_SECONDS = 2.0
+# home, and erase what is below: no flicker, and the lines above stay in the scrollback
+_REDRAW = "\x1b[H\x1b[J"
+
+
+def command(
+    context: typer.Context,
+    env: Instance = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds.")] = False,
+) -> None:
+    """Show what stands: phase, nodes, age, expiry, last receipt, who works on it."""
+    zave = Context(options_of(context))
+    name = zave.checked(env)
+    # looking for cycles among thousands of fresh records takes longer than reading them, and there are none
+    gc.disable()
+    while True:
+        document = status_document(zave, name)
+        if watch and zave.settings.output == "json":
+            sys.stdout.write(json.dumps(document) + "\n")
+        else:
+            sys.stdout.write(_REDRAW if watch and sys.stdout.isatty() else "")
+            show(document, render_status, settings=zave.settings)
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(_WATCH_SECONDS)
+
+
+def status_document(zave: Context, name: str | None) -> dict[str, Any]:
+    """The `zave/status/v1` document of one instance or of all. Raises UsageError for an unknown one."""
+    found: Sequence[Overview] = zave.store.overview()
+    if name is not None:
+        found = [each for each in found if each.record.name == name]
+        if not found:
+            zave.record(name)
+    folders = str(zave.directory.instances)
+    environments = [_environment(each, folders, rehearsal=zave.rehearsal) for each in found]
+    return {"schema": "zave/status/v1", "environments": environments}
+
+
+def _lock(path: str) -> dict[str, Any] | None:
+    """Who changes the instance now. A path as text: a thousand instances are listed in milliseconds."""
+    try:
+        # a holder says who it is in the file and empties it at its end
+        if os.stat(path).st_size == 0:  # noqa: PTH116
+            return None
+    except OSError:
+        return None
+    found = holder(Path(path))
+    return None if found is None else found._asdict()
+
+
+def _environment(overview: Overview, folders: str, *, rehearsal: bool) -> dict[str, Any]:
+    record, receipt = overview.record, overview.last_receipt
+    free = record.platform == "libvirt-k3s"
+    return {
+        "name": record.name,
+        "environment": record.environment,
+        "platform": record.platform,
+        "rehearsal": rehearsal,
+        "phase": record.phase,
+        "steps": [
+            {"name": step.step, "state": step.state, "seconds": step.seconds, "reason": step.reason}
+            for step in overview.steps
+        ],
+        "nodes": list(record.outputs.get("nodes", ())),
+        "created_at": rfc3339(record.created_at),
+        "expires_at": None if record.expires_at is None else rfc3339(record.expires_at),
+        "switch": {"armed": False, "source": None, "next_fire_at": None},
+        # a home lab has no bill; null: not known
+        "usd_per_hour": 0.0 if free else None,
+        "usd_spent": 0.0 if free else None,
+        "outputs": {key: record.outputs.get(key) for key in ("endpoint", "kubeconfig")},
+        "lock": _lock(f"{folders}/{record.name}/lock"),
+        "last_receipt": None if receipt is None else {**receipt._asdict(), "at": rfc3339(receipt.at)},
+    }

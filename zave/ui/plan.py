@@ -1,0 +1,57 @@
+"""A plan for people: steps with reasons, Terraform's changes, the cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zave.ui.style import Style, Tone, dollars, one_line
+from zave.ui.table import table
+
+_TONES: dict[str, Tone] = {"run": "good", "rerun": "warn", "skip": "dim"}
+_SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "read": "?", "import": "<"}
+# a person reads this many; the JSON has them all
+_SHOWN = 40
+
+
+def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
+    """A `zave/plan/v1` document as text."""
+    style = style or Style()
+    mark = style.paint("  REHEARSAL", "warn") if plan["rehearsal"] else ""
+    lines = [style.paint(f"Plan for {one_line(plan['environment'])}", "strong") + mark]
+    rows = [
+        (
+            style.paint(action["action"].upper(), _TONES[action["action"]]),
+            action["step"],
+            one_line(action["reason"]),
+        )
+        for action in plan["actions"]
+    ]
+    lines += [f"  {line}" for line in table(["action", "step", "why"], rows).splitlines()]
+    lines += _changes(plan.get("terraform"))
+    lines += _cost(plan.get("cost"))
+    return "\n".join(lines) + "\n"
+
+
+def _changes(terraform: Mapping[str, Any] | None) -> list[str]:
+    if terraform is None:
+        return []
+    counts = ", ".join(f"{terraform[kind]} to {kind}" for kind in ("create", "update", "replace", "delete"))
+    lines = ["", f"Terraform: {counts}"]
+    resources = terraform["resources"]
+    lines += [f"  {_SIGNS.get(r['action'], ' ')} {one_line(r['address'])}" for r in resources[:_SHOWN]]
+    if len(resources) > _SHOWN:
+        lines.append(f"  ... and {len(resources) - _SHOWN} more (-o json has them all)")
+    return lines
+
+
+def _cost(cost: Mapping[str, Any] | None) -> list[str]:
+    if cost is None:
+        return []
+    lines = ["", "Cost:"]
+    for name, span in (("until the TTL", cost.get("ttl")), ("a month", cost.get("month"))):
+        # a home lab has no TTL
+        if span is not None and span["hours"]:
+            low, expected, high = (dollars(span[key]) for key in ("low", "expected", "high"))
+            lines.append(f"  {name} ({span['hours']} h): {expected} (between {low} and {high})")
+    if cost.get("unpriced"):
+        lines.append(f"  without a price: {', '.join(one_line(item) for item in cost['unpriced'])}")
+    return lines

@@ -1,0 +1,127 @@
+"""What stands, for people: a table of all, the whole story of one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zave.ui.style import Style, Tone, dollars, one_line, span
+from zave.ui.table import table
+
+_PHASES: dict[str, Tone] = {
+    "ready": "good",
+    "degraded": "warn",
+    "failed": "bad",
+    "expired": "bad",
+    "destroyed": "dim",
+    "absent": "dim",
+}
+_STEPS: dict[str, Tone] = {"done": "good", "failed": "bad", "interrupted": "warn", "undone": "dim"}
+
+Environment = Mapping[str, Any]
+
+
+def render_status(status: Mapping[str, Any], *, style: Style | None = None) -> str:
+    """A `zave/status/v1` document as text."""
+    style = style or Style()
+    found = status["environments"]
+    if not found:
+        return "nothing is recorded: zave up homelab --rehearse is a good start\n"
+    if len(found) == 1:
+        return _story(found[0], style)
+    columns = [
+        "name",
+        "environment",
+        "platform",
+        "phase",
+        "nodes",
+        "created",
+        "expires",
+        "receipt",
+        "at work",
+    ]
+    return table(columns, [_row(each, style) for each in found])
+
+
+def _row(each: Environment, style: Style) -> tuple[str, ...]:
+    phase = each["phase"]
+    receipt = each["last_receipt"]
+    mark = " (rehearsal)" if each["rehearsal"] else ""
+    return (
+        each["name"] + mark,
+        each["environment"],
+        each["platform"],
+        style.paint(phase, _PHASES.get(phase)),
+        _nodes(each),
+        _moment(each["created_at"]),
+        _moment(each["expires_at"]),
+        "-" if receipt is None else _receipt(receipt, style),
+        "-" if each["lock"] is None else f"{one_line(each['lock']['command'])} (pid {each['lock']['pid']})",
+    )
+
+
+def _story(each: Environment, style: Style) -> str:
+    mark = style.paint("  REHEARSAL", "warn") if each["rehearsal"] else ""
+    lines = [style.paint(each["name"], "strong") + mark]
+    facts = {
+        "phase": style.paint(each["phase"], _PHASES.get(each["phase"])),
+        "environment": f"{each['environment']} on {each['platform']}",
+        "created": _moment(each["created_at"]),
+        "expires": _moment(each["expires_at"]) if each["expires_at"] else "",
+        "cost": _cost(each),
+        "endpoint": one_line(each["outputs"]["endpoint"] or ""),
+        "kubeconfig": one_line(each["outputs"]["kubeconfig"] or ""),
+        "at work": _lock(each["lock"]),
+        "receipt": "" if each["last_receipt"] is None else _receipt(each["last_receipt"], style),
+    }
+    lines += [f"  {name:<12}{value}" for name, value in facts.items() if value]
+    if each["steps"]:
+        rows = [
+            (
+                step["name"],
+                style.paint(step["state"], _STEPS.get(step["state"])),
+                "-" if step["seconds"] is None else span(step["seconds"]),
+                one_line(step["reason"]),
+            )
+            for step in each["steps"]
+        ]
+        lines += ["", *(f"  {line}" for line in table(["step", "state", "took", "why"], rows).splitlines())]
+    if each["nodes"]:
+        nodes = [
+            tuple(one_line(n[key]) for key in ("name", "role", "address", "state")) for n in each["nodes"]
+        ]
+        lines += [
+            "",
+            *(f"  {line}" for line in table(["node", "role", "address", "state"], nodes).splitlines()),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _nodes(each: Environment) -> str:
+    nodes = each["nodes"]
+    ready = sum(node["state"] == "Ready" for node in nodes)
+    return f"{ready}/{len(nodes)}" if nodes else "-"
+
+
+def _moment(text: str | None) -> str:
+    # seconds and their fractions tell a reader nothing here; the JSON has them
+    return "-" if text is None else f"{text[:10]} {text[11:16]}Z"
+
+
+def _receipt(receipt: Mapping[str, Any], style: Style) -> str:
+    at = _moment(receipt["at"])
+    if receipt["leaks"]:
+        cost = dollars(receipt["usd_per_day_leaking"])
+        return style.paint(f"{receipt['leaks']} LEAKS, {cost}/day, {at}", "bad")
+    return style.paint(f"zero leaks, {at}", "good")
+
+
+def _cost(each: Environment) -> str:
+    if each["usd_per_hour"] is None:
+        return "not known yet"
+    return f"{dollars(each['usd_per_hour'])} an hour, {dollars(each['usd_spent'] or 0.0)} so far"
+
+
+def _lock(lock: Mapping[str, Any] | None) -> str:
+    if lock is None:
+        return ""
+    command, host, since = (one_line(lock[key]) for key in ("command", "host", "since"))
+    return f"{command}, pid {lock['pid']} on {host}, since {since}"
