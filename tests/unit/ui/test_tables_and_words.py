@@ -63,7 +63,7 @@ def test_without_anybody_to_ask_the_question_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, *, no_input: bool
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    with pytest.raises(UsageError, match="no terminal|switched off") as caught:
+    with pytest.raises(UsageError, match=r"no terminal|switched off") as caught:
         confirm("Destroy?", yes=False, no_input=no_input)
     assert "--yes" in (caught.value.resolution or "")
 
