@@ -240,7 +240,7 @@ class Budget(Section):
 
 
 class Usage(Section):
-    """What is expected of a month, for the estimate only."""
+    """What is expected of a demo of 48 hours, for the estimate only; a longer life grows it."""
 
     nat_gb: int = Field(default=20, ge=0, le=1_000_000, description="GB through NAT. Default: 20.")
     logs_gb: int = Field(default=2, ge=0, le=1_000_000, description="GB of logs. Default: 2.")
@@ -292,7 +292,9 @@ class AwsSpec(Section):
     rds: Rds = Field(default=Rds(), description="A database beside the cluster.")
     state: State = Field(default=State(), description="Where Terraform keeps its state.")
     budget: Budget = Field(default=Budget(), description="The account's own alarm.")
-    usage: Usage = Field(default=Usage(), description="What is expected of a month, for the estimate.")
+    usage: Usage = Field(
+        default=Usage(), description="What is expected of a demo of 48 hours, for the estimate."
+    )
     gitops: AwsGitOps = Field(description="Where the desired state is kept. Required, for its repository.")
     registry: AwsRegistry = Field(default=AwsRegistry(), description="Where container images are kept.")
     storage: AwsStorage = Field(default=AwsStorage(), description="What volumes are made of.")

@@ -8,31 +8,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zave.errors import SpecError, UsageError
-from zave.spec.shown import shown
-from zave.spec.yaml_loader import MAX_BYTES, Document, parse_yaml
+from zave.spec.kept import KeptSection, KeptSpecs
+from zave.spec.shown import MAX_BYTES, shown
 
 if TYPE_CHECKING:
     from zave.spec.aws import AwsSpec
     from zave.spec.libvirt import LibvirtSpec
+    from zave.spec.yaml_loader import Document
 
     Spec = LibvirtSpec | AwsSpec
 
 PLATFORMS = ("libvirt-k3s", "aws-eks")
 
 
-def load_spec(path: Path) -> "Spec":
-    """The spec in the file at `path`.
+def load_spec(path: Path, *, kept: Path | None = None) -> "Spec":
+    """The spec in the file at `path`; `kept` is the folder of `KeptSpecs`, if any.
 
     Raises SpecError with `file:line` in `where`, one message for all that is wrong. Anything that is
     not a regular file of a reasonable size is refused without being read to its end.
     """
     where = _displayed(path)
-    return parse_spec(_read(path, where=where), where=where)
+    return _known_or_parsed(_read(path, where=where), where=where, kept=kept)
+
+
+def _known_or_parsed(text: bytes, *, where: str, kept: Path | None) -> "Spec":
+    if kept is None:
+        return parse_spec(text, where=where)
+    specs = KeptSpecs(kept)
+    known = specs.find(text)
+    if known is not None:
+        return known
+    spec = parse_spec(text, where=where)
+    specs.keep(text, spec, spec_document(spec))
+    return spec
 
 
 def parse_spec(text: str | bytes, *, where: str) -> "Spec":
     """The spec in `text`; `where` names its file in errors. Raises SpecError."""
+    # here: a spec that is known already needs neither
     from pydantic import ValidationError
+
+    from zave.spec.yaml_loader import parse_yaml
 
     document = parse_yaml(text, where=where)
     kind = _platform(document)
@@ -52,13 +68,15 @@ def spec_document(spec: "Spec") -> dict[str, Any]:
     Equal specs give equal documents, however their sizes and durations were written; the document
     is what records keep and fingerprints cover, and `spec_from_document` reads it back.
     """
+    if isinstance(spec, KeptSection):
+        return spec.document()
     return spec.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def spec_from_document(document: Mapping[str, Any], *, where: str) -> "Spec":
+def spec_from_document(document: Mapping[str, Any], *, where: str, kept: Path | None = None) -> "Spec":
     """The spec that `spec_document` wrote, checked again; `where` names the record in errors."""
     # JSON is YAML: what comes from a record goes through the same checks as a file
-    return parse_spec(json.dumps(document, indent=1), where=where)
+    return _known_or_parsed(json.dumps(document, indent=1).encode(), where=where, kept=kept)
 
 
 def spec_schema(kind: str) -> dict[str, Any]:
@@ -86,7 +104,7 @@ def _model(kind: str) -> "type[LibvirtSpec] | type[AwsSpec]":
     return AwsSpec
 
 
-def _platform(document: Document) -> str:
+def _platform(document: "Document") -> str:
     value, where = document.value, document.where
     choices = " or ".join(f"`platform: {platform}`" for platform in PLATFORMS)
     if value is None:

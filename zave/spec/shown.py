@@ -3,6 +3,8 @@
 import re
 
 LONGEST = 80
+# an environment.yaml has about 2 KiB; pure Python reads this much in well under a second
+MAX_BYTES = 64 * 1024
 
 _CREDENTIALS = re.compile(r"(://)[^/@\s]*@")
 _SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|token|secret|key|sig)[^=&\s]*=)[^&\s]+", re.IGNORECASE)

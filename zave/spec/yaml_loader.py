@@ -28,10 +28,11 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from zave.errors import SpecError
-from zave.spec.shown import shown
+from zave.spec.shown import MAX_BYTES, shown
 
-# an environment.yaml has about 2 KiB and 150 nodes; pure Python reads this much in well under a second
-MAX_BYTES = 64 * 1024
+__all__ = ["MAX_BYTES", "Document", "KeyPath", "Mark", "parse_yaml"]
+
+# an environment.yaml has about 150 nodes
 MAX_NODES = 5_000
 MAX_DEPTH = 40
 MAX_SCALAR = 4_096

@@ -1,0 +1,58 @@
+# The most that any role of the switch can ever do, whatever a policy says: look, delete, and start the
+# destroyer. Nothing in it makes anything that costs money.
+resource "aws_iam_policy" "boundary" {
+  name        = "zave-boundary-${local.here}"
+  path        = local.iam_path
+  description = "The most that zave's switch and destroyer may do in ${local.region}"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Look"
+        Effect   = "Allow"
+        Action   = local.looking
+        Resource = "*"
+      },
+      {
+        Sid      = "Delete"
+        Effect   = "Allow"
+        Action   = concat(local.deleting, ["scheduler:DeleteSchedule"])
+        Resource = "*"
+      },
+      {
+        Sid      = "DeleteIdentitiesOfInstances"
+        Effect   = "Allow"
+        Action   = local.deleting_identities
+        Resource = ["${local.iam_arn}:instance-profile/zave/*", "${local.iam_arn}:role/zave/*"]
+      },
+      {
+        # the switch must not be able to take itself apart
+        Sid      = "NotTheSwitchItself"
+        Effect   = "Deny"
+        Action   = local.deleting_identities
+        Resource = ["${local.iam_arn}:role${local.iam_path}*"]
+      },
+      {
+        Sid      = "Run"
+        Effect   = "Allow"
+        Action   = ["codebuild:StartBuild", "logs:CreateLogStream", "logs:PutLogEvents", "sns:Publish", "sqs:SendMessage"]
+        Resource = "*"
+      },
+      {
+        Sid      = "State"
+        Effect   = "Allow"
+        Action   = concat(local.lock_actions, ["s3:DeleteObject", "s3:GetBucketVersioning", "s3:GetObject", "s3:ListBucket", "s3:PutObject"])
+        Resource = concat([local.bucket_arn, "${local.bucket_arn}/*"], [for table in var.lock_table[*] : "${local.arn.dynamodb}:table/${table}"])
+      },
+      {
+        Sid      = "BecomeTheDestroyer"
+        Effect   = "Allow"
+        Action   = ["sts:AssumeRole", "sts:TagSession"]
+        Resource = "${local.iam_arn}:role${local.iam_path}${var.destroyer_role}"
+      },
+    ]
+  })
+
+  tags = { Name = "zave-boundary-${local.account}" }
+}

@@ -1,0 +1,163 @@
+"""The standing parts of an account: how they come and go, and what the destroyer may do."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.integration.aws.conftest import Demo
+
+Objects = dict[str, dict[str, Any]]
+
+
+def test_the_account_starts_with_a_local_state_and_moves_it_into_the_bucket(demo: Demo) -> None:
+    demo.write_account(bucket_exists=False)
+    demo.terraform("account", "init", "-input=false")
+    demo.apply("account")
+    assert (demo.folder / "account/terraform.tfstate").is_file()
+    standing = demo.things()
+
+    demo.write_account(bucket_exists=True)
+    demo.terraform("account", "init", "-input=false", "-migrate-state", "-force-copy")
+    demo.converged("account")
+    assert json.loads(demo.state_of("account").read_text())["resources"]
+    assert demo.things() == standing
+
+
+def test_standing_parts_are_marked_and_belong_to_nobody(account_objects: Objects) -> None:
+    tagged = [each for each in account_objects.values() if "tags_all" in each["values"]]
+    assert len(tagged) >= 10
+    for each in tagged:
+        tags = each["values"]["tags_all"]
+        assert tags["zave:standing"] == tags["cloud-nuke-excluded"] == "true", each["address"]
+        assert "zave:instance" not in tags
+        assert tags["Name"].startswith("zave-"), each["address"]
+
+
+def test_the_account_is_removed_whole_when_asked_to(demo: Demo) -> None:
+    demo.write_account(bucket_exists=True, state={"lock": "dynamodb"})
+    demo.terraform("account", "init", "-input=false")
+    assert "module.state.aws_dynamodb_table.lock[0]" in demo.apply("account")
+    demo.converged("account")
+    demo.write_account(bucket_exists=True, force_destroy=True, state={"lock": "dynamodb"})
+    assert demo.apply("account") == {"module.state.aws_s3_bucket.this": ("update",)}
+    demo.terraform("account", "destroy", "-input=false", "-auto-approve")
+    assert demo.things() == []
+
+
+def policies_of(demo: Demo, root: str) -> dict[str, dict[str, Any]]:
+    document = json.loads(demo.terraform(root, "show", "-json"))
+    found = {}
+    pending = [document["values"]["root_module"]]
+    while pending:
+        module = pending.pop()
+        pending += module.get("child_modules", [])
+        for each in module.get("resources", ()):
+            if each["mode"] == "managed" and each["values"].get("policy"):
+                found[each["address"]] = json.loads(each["values"]["policy"])
+    return found
+
+
+def test_policies_fit_into_what_iam_takes(account_objects: Objects, demo_objects: Objects) -> None:
+    # IAM quotas: characters of a managed policy, and of all inline ones of a role, spaces not counted
+    by_role: dict[str, int] = {}
+    for each in (*account_objects.values(), *demo_objects.values()):
+        text = re.sub(r"\s", "", each["values"].get("policy") or "")
+        if each["type"] == "aws_iam_policy":
+            assert len(text) <= 6144
+        if each["type"] == "aws_iam_role_policy":
+            role = each["values"]["role"]
+            by_role[role] = by_role.get(role, 0) + len(text)
+    assert len(by_role) >= 5
+    assert max(by_role.values()) <= 10240
+
+
+def actions_of(statement: dict[str, Any]) -> list[str]:
+    actions = statement["Action"]
+    return [actions] if isinstance(actions, str) else actions
+
+
+CHANGES_NOTHING = ("Describe", "Get", "List")
+
+
+def test_the_destroyer_deletes_nothing_but_what_its_instance_names(made: Demo) -> None:
+    policies = policies_of(made, "account")
+    mine = [p for a, p in policies.items() if re.search(r"aws_iam_role_policy\.(look|delete_)", a)]
+    assert len(mine) == 3
+    statements = [statement for policy in mine for statement in policy["Statement"]]
+    assert any("eks:DeleteCluster" in actions_of(statement) for statement in statements)
+    for statement in statements:
+        if all(action.split(":")[1].startswith(CHANGES_NOTHING) for action in actions_of(statement)):
+            continue
+        if actions_of(statement) == ["sns:Publish"]:
+            continue
+        scope = json.dumps([statement.get("Condition"), statement["Resource"]])
+        assert "${aws:PrincipalTag/instance}" in scope, statement
+        if statement["Resource"] == "*":
+            assert "StringEquals" in statement["Condition"], statement
+
+
+def test_the_destroyer_is_bounded_and_can_make_nothing(made: Demo, account_objects: Objects) -> None:
+    boundary = policies_of(made, "account")["module.switch.aws_iam_policy.boundary"]
+    allowed = [a for s in boundary["Statement"] if s["Effect"] == "Allow" for a in actions_of(s)]
+    making = re.compile(r":(Create(?!LogStream)|Run|Attach|PutRole|Allocate|Start(?!Build)|\*)")
+    assert [action for action in allowed if making.search(action)] == []
+    roles = [each for each in account_objects.values() if each["type"] == "aws_iam_role"]
+    assert len(roles) == 3
+    assert all(role["values"]["permissions_boundary"] for role in roles)
+    granted = {
+        action
+        for address, policy in policies_of(made, "account").items()
+        if ".aws_iam_role_policy." in address
+        for statement in policy["Statement"]
+        for action in actions_of(statement)
+    }
+    assert granted <= set(allowed)
+
+
+def test_every_type_that_can_be_deleted_by_the_demo_is_among_the_destroyers_actions(
+    made: Demo, demo_objects: Objects
+) -> None:
+    # the call that ends a thing of each type (provider 6.25, internal/service, resource*Delete)
+    ends = {
+        "aws_cloudwatch_event_rule": "events:DeleteRule",
+        "aws_cloudwatch_event_target": "events:RemoveTargets",
+        "aws_cloudwatch_log_group": "logs:DeleteLogGroup",
+        "aws_default_security_group": None,  # goes with its VPC
+        "aws_ecr_lifecycle_policy": "ecr:DeleteLifecyclePolicy",
+        "aws_ecr_repository": "ecr:DeleteRepository",
+        "aws_eks_access_entry": "eks:DeleteAccessEntry",
+        "aws_eks_access_policy_association": "eks:DisassociateAccessPolicy",
+        "aws_eks_addon": "eks:DeleteAddon",
+        "aws_eks_cluster": "eks:DeleteCluster",
+        "aws_eks_node_group": "eks:DeleteNodegroup",
+        "aws_eks_pod_identity_association": "eks:DeletePodIdentityAssociation",
+        "aws_iam_instance_profile": "iam:DeleteInstanceProfile",
+        "aws_iam_role": "iam:DeleteRole",
+        "aws_iam_role_policy": "iam:DeleteRolePolicy",
+        "aws_iam_role_policy_attachment": "iam:DetachRolePolicy",
+        "aws_internet_gateway": "ec2:DeleteInternetGateway",
+        "aws_kms_alias": "kms:DeleteAlias",
+        "aws_kms_key": "kms:ScheduleKeyDeletion",
+        "aws_launch_template": "ec2:DeleteLaunchTemplate",
+        "aws_route": "ec2:DeleteRoute",
+        "aws_route_table": "ec2:DeleteRouteTable",
+        "aws_route_table_association": "ec2:DisassociateRouteTable",
+        "aws_sqs_queue": "sqs:DeleteQueue",
+        "aws_sqs_queue_policy": "sqs:SetQueueAttributes",
+        "aws_subnet": "ec2:DeleteSubnet",
+        "aws_vpc": "ec2:DeleteVpc",
+        "aws_vpc_endpoint": "ec2:DeleteVpcEndpoints",
+    }
+    granted = {
+        action
+        for address, policy in policies_of(made, "account").items()
+        if re.search(r"aws_iam_role_policy\.delete_", address)
+        for statement in policy["Statement"]
+        for action in actions_of(statement)
+    }
+    types = {each["type"] for each in demo_objects.values()}
+    assert types <= set(ends)
+    assert {ends[each] for each in types} - {None} - granted == set()
