@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from zave.clock import Clock
 
 __all__ = [
+    "PENDING",
     "Artifact",
     "Capacity",
     "Clock",
@@ -70,6 +71,10 @@ class Runner(Protocol):
 
 
 # what exists
+
+
+PENDING = "pending-deletion"
+"""The state of what goes by itself later, such as a KMS key: 7 to 30 days (AWS KMS user guide)."""
 
 
 @dataclass(frozen=True)

@@ -59,20 +59,25 @@ class VirtualClock:
         database: Database,
         operations: Operations,
         *,
+        skew: float = 0.0,
         real: Callable[[], float] = seconds_since_boot,
     ) -> None:
         self._database = database
         self._operations = operations
+        self._skew = skew
         self._real = real
         self._moved = threading.Condition()
         self._cancelled = threading.Event()
 
     def now(self) -> datetime:
-        """The virtual moment, in UTC. Starts at the real time at which the world was made."""
-        return datetime.fromtimestamp(self.timestamp(), UTC)
+        """The virtual moment, in UTC, on the clock of this process, which may be wrong (`skew`).
+
+        Starts at the real time at which the world was made.
+        """
+        return datetime.fromtimestamp(self.timestamp() + self._skew, UTC)
 
     def timestamp(self) -> float:
-        """The virtual moment as Unix time."""
+        """The true virtual moment as Unix time."""
         return self._at(self._state())
 
     @property

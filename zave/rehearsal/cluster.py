@@ -1,18 +1,20 @@
-"""The rehearsed Kubernetes cluster: nodes out of the world's machines, Flux out of documents."""
+"""The rehearsed Kubernetes cluster: nodes out of the world's machines, Flux out of documents.
+
+Where the machines are is the business of a `Site`: on the libvirt host, or in the AWS account.
+"""
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zave.errors import StepFailedError
 from zave.ports import Node, Reconciliation
 from zave.rehearsal.clock import microseconds
 from zave.rehearsal.durations import duration_of, seconds_for
-from zave.rehearsal.hypervisor import address_of
+from zave.rehearsal.sites import AwsSite, LibvirtSite, Site
 from zave.rehearsal.things import Thing
 from zave.rehearsal.world import World
 
@@ -52,6 +54,7 @@ class SimulatedCluster:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._sites: tuple[Site, ...] = (LibvirtSite(world), AwsSite(world))
 
     def kubeconfig(self, *, instance: str, outputs: Mapping[str, Any]) -> str:
         """A kubeconfig that says itself that nothing answers there."""
@@ -88,10 +91,7 @@ contexts:
 
     def nodes(self, *, instance: str) -> Sequence[Node]:
         """The instance's machines as nodes: Ready once they run and had the time to join."""
-        return [
-            Node(name=name, role=role, address=address_of(thing, self._world), state=self._state(thing))
-            for name, role, thing in self._machines(instance)
-        ]
+        return [node for site in self._sites for node in site.nodes(instance)]
 
     def bootstrap(self, *, instance: str, tree: Path, names: Sequence[str]) -> None:
         """Wait for the API server, then have Flux reconcile `names` one after the other.
@@ -105,23 +105,27 @@ contexts:
                 where=str(tree),
                 resolution="run the same command again",
             )
-        machine = self._control_plane(instance)
-        self._world.clock.sleep(self._joined_at(machine) - self._world.clock.timestamp())
+        site, machine = self._control_plane(instance)
+        self._world.clock.sleep(site.joined_at(machine) - self._world.clock.timestamp())
         found = self._flux(instance, machine)
         if found is not None and [each.name for each in found.kustomizations] == list(names):
             return
         kustomizations = tuple(_Kustomization(name) for name in names)
         flux = _Flux(machine.key, self._world.clock.timestamp(), kustomizations)
-        self._world.put_document(_KIND, instance, asdict(flux))
-        self._world.note("bootstrap", "cluster", instance, detail=", ".join(names))
+        surge = self._world.faults.take("scale", "cluster", instance, verbs=("surge",)).fault
+        # together: nothing outside the cluster may exist that a teardown does not know of
+        with self._world.transaction() as ledger:
+            ledger.put_document(_KIND, instance, asdict(flux))
+            ledger.log("bootstrap", "cluster", instance, detail=", ".join(names))
+            site.provide(ledger, machine, surge=int(surge.factor) if surge else 0)
 
     def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
         """The Kustomizations as they stand now; none before the bootstrap."""
-        machines = [thing for _, role, thing in self._machines(instance) if role == "control-plane"]
-        flux = self._flux(instance, machines[0]) if machines else None
-        if flux is None:
+        found = self._find_control_plane(instance)
+        flux = self._flux(instance, found[1]) if found is not None else None
+        if found is None or flux is None:
             return []
-        if self._state(machines[0]) != "Ready":
+        if not found[0].answers(found[1]):
             return [
                 Reconciliation("Kustomization", each.name, False, "the control plane does not answer")
                 for each in flux.kustomizations
@@ -129,44 +133,39 @@ contexts:
         return self._reconcile(instance, flux)
 
     def teardown(self, *, instance: str) -> None:
-        """Take Flux away. Absent is fine."""
+        """Suspend Flux, delete what owns something outside the cluster, take Flux away.
+
+        Absent is fine: of a cluster that is gone nothing can be deleted any more.
+        """
         if self._world.get_document(_KIND, instance) is None:
             return
-        self._world.clock.sleep(seconds_for("cluster.flux", "teardown", instance))
+        found = self._find_control_plane(instance)
+        if found is not None:
+            site, machine = found
+            site.clear(machine)
+            self._world.clock.sleep(seconds_for("cluster.flux", "teardown", instance))
+        # last: a teardown that was cut off goes on where it stopped
         self._world.delete_document(_KIND, instance)
         self._world.note("teardown", "cluster", instance)
 
-    # nodes
+    # the control plane
 
-    def _machines(self, instance: str) -> list[tuple[str, Literal["control-plane", "worker"], Thing]]:
-        pattern = re.compile(rf"zave-({re.escape(instance)}-(?:(control-plane)|worker)-([0-9]{{1,6}}))")
-        found = []
-        for thing in self._world.things(provider="libvirt"):
-            match = pattern.fullmatch(thing.name)
-            if match is not None and thing.type == "libvirt_domain":
-                role: Literal["control-plane", "worker"] = "control-plane" if match[2] else "worker"
-                found.append((role, int(match[3]), match[1], thing))
-        found.sort(key=lambda each: each[:2])
-        return [(name, role, thing) for role, _, name, thing in found]
+    def _find_control_plane(self, instance: str) -> tuple[Site, Thing] | None:
+        for site in self._sites:
+            machine = site.control_plane(instance)
+            if machine is not None:
+                return site, machine
+        return None
 
-    def _control_plane(self, instance: str) -> Thing:
-        for _, role, thing in self._machines(instance):
-            if role == "control-plane":
-                return thing
-        raise StepFailedError(
-            f"no control plane of {instance} answers",
-            where="simulated libvirt",
-            resolution=f"zave up {instance} makes it again",
-        )
-
-    def _joined_at(self, thing: Thing) -> float:
-        seconds = seconds_for("cluster.node", "ready", thing.name)
-        return microseconds(thing.ready_at.timestamp() + seconds)
-
-    def _state(self, thing: Thing) -> str:
-        running = thing.state == "present" and thing.attributes.get("running") is True
-        joined = self._world.clock.timestamp() >= self._joined_at(thing)
-        return "Ready" if running and joined else "NotReady"
+    def _control_plane(self, instance: str) -> tuple[Site, Thing]:
+        found = self._find_control_plane(instance)
+        if found is None:
+            raise StepFailedError(
+                f"no control plane of {instance} answers",
+                where="the simulated world",
+                resolution=f"zave up {instance} makes it again",
+            )
+        return found
 
     # Flux
 

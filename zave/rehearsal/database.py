@@ -110,6 +110,12 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The connection for several reading statements, without a transaction around them."""
+        with self._lock, self._told():
+            yield self._connection
+
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of one reading statement."""
         with self._lock, self._told():

@@ -4,13 +4,30 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
 from zave.errors import UsageError
 
-Verb = Literal["fail", "slow", "hang", "crash", "leak", "refuse", "fill"]
+Verb = Literal[
+    "fail",
+    "slow",
+    "hang",
+    "crash",
+    "leak",
+    "refuse",
+    "fill",
+    "throttle",
+    "quota",
+    "no",
+    "expire",
+    "region",
+    "leave",
+    "lose",
+    "stale",
+    "surge",
+]
 
-VERBS: tuple[Verb, ...] = ("fail", "slow", "hang", "crash", "leak", "refuse", "fill")
+VERBS: tuple[Verb, ...] = get_args(Verb)
 GRAMMAR = """\
 fail create|update|delete|read TYPE [with "message"]
 fail build image [with "message"]
@@ -23,7 +40,17 @@ crash provider [on create|update|delete|read TYPE]
 leak TYPE
 refuse delete TYPE [with "message"]
 fill pool [NAME]
-each may end in: after N; once, twice, N times or always
+throttle TYPE|all
+quota TYPE
+no spot capacity
+expire credentials [after N calls]
+region unreachable
+leave load-balancer|volume|interface|log-group|instance
+lose lock
+stale lock
+fail destroyer [with "message"]
+surge by N nodes
+each may end in: after N [calls]; once, twice, N times or always
 TYPE is a Terraform type or TYPE.NAME, both with * and ?"""
 
 # what each verb may be asked to do
@@ -34,7 +61,16 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "crash": ("create", "update", "delete", "read"),
     "refuse": ("delete",),
 }
+# what a fault's action covers when it is one of these
+_COVERED: dict[str, tuple[str, ...]] = {
+    "*": ("create", "update", "delete", "read"),
+    "change": ("create", "update", "delete"),
+    # whoever asks AWS for anything, Terraform or not
+    "any": ("create", "update", "delete", "read", "call"),
+}
+LEAVINGS = ("load-balancer", "volume", "interface", "log-group", "instance")
 _TAIL_WORDS = ("after", "once", "twice", "always")
+_AWS = "aws_*"
 _LONGEST_LINE = 500
 _MOST = 1_000_000
 _WORD = re.compile(r'"(?:[^"\\]|\\["\\])*"|[^\s"]+')
@@ -51,7 +87,8 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 class Fault:
     """One fault. `type` and `name` are globs; `count` is None for ever; `seconds` are real ones.
 
-    `action` is what is disturbed: create, update, delete, read, build, reconcile, or `*` (any).
+    `action` is what is disturbed: create, update, delete, read, build, reconcile, call, leave, run,
+    scale, or several of them: `*` (what Terraform does), `change` (without reading), `any`.
     """
 
     verb: Verb
@@ -67,7 +104,7 @@ class Fault:
     def hits(self, action: str, type_: str, name: str) -> bool:
         """Whether it concerns `action` on the thing `name` of `type_`."""
         return (
-            (self.action == action or (self.action == "*" and action in _ACTIONS["crash"]))
+            (self.action == action or action in _COVERED.get(self.action, ()))
             and fnmatchcase(type_, self.type)
             and fnmatchcase(name, self.name)
         )
@@ -80,6 +117,8 @@ class Fault:
             words.append(f'with "{escaped}"')
         if self.verb == "slow":
             words.append(f"by {self.factor:g}x")
+        if self.verb == "surge":
+            words.append(f"by {self.factor:g} nodes")
         if self.seconds is not None:
             words.append(f"for {self.seconds:g}s")
         if self.after:
@@ -164,7 +203,9 @@ class _Words:
 
 
 def _fail(words: _Words) -> Fault:
-    action = words.one_of(*_ACTIONS["fail"])
+    action = words.one_of(*_ACTIONS["fail"], "destroyer")
+    if action == "destroyer":
+        return _with_message(words, Fault(verb="fail", action="run", type="destroyer"))
     if action != "reconcile":
         return _with_message(words, _on("fail", action, words))
     name = words.matching(_NAME, "the name of a Kustomization").group()
@@ -214,6 +255,52 @@ def _fill(words: _Words) -> Fault:
     return Fault(verb="fill", action="create", type="libvirt_volume", name=name, count=None)
 
 
+def _throttle(words: _Words) -> Fault:
+    if words.next_is("all"):
+        return Fault(verb="throttle", action="*", type=_AWS)
+    return _on("throttle", "*", words)
+
+
+def _quota(words: _Words) -> Fault:
+    # a quota stays used up until it is raised
+    return replace(_on("quota", "create", words), count=None)
+
+
+def _no(words: _Words) -> Fault:
+    words.one_of("spot")
+    words.one_of("capacity")
+    return Fault(verb="no", action="create", type=_AWS, name="spot", count=None)
+
+
+def _expire(words: _Words) -> Fault:
+    words.one_of("credentials")
+    return Fault(verb="expire", action="any", type=_AWS, count=None)
+
+
+def _region(words: _Words) -> Fault:
+    words.one_of("unreachable")
+    return Fault(verb="region", action="any", type=_AWS, count=None)
+
+
+def _leave(words: _Words) -> Fault:
+    return Fault(verb="leave", action="leave", type=words.one_of(*LEAVINGS))
+
+
+def _lock(verb: Verb) -> Callable[[_Words], Fault]:
+    def read(words: _Words) -> Fault:
+        words.one_of("lock")
+        return Fault(verb=verb, action="change", type=_AWS)
+
+    return read
+
+
+def _surge(words: _Words) -> Fault:
+    words.one_of("by")
+    count = words.number()
+    words.one_of("nodes", "node")
+    return Fault(verb="surge", action="scale", type="cluster", factor=float(count))
+
+
 _BODIES: dict[str, Callable[[_Words], Fault]] = {
     "fail": _fail,
     "slow": _slow,
@@ -222,6 +309,15 @@ _BODIES: dict[str, Callable[[_Words], Fault]] = {
     "leak": _leak,
     "refuse": _refuse,
     "fill": _fill,
+    "throttle": _throttle,
+    "quota": _quota,
+    "no": _no,
+    "expire": _expire,
+    "region": _region,
+    "leave": _leave,
+    "lose": _lock("lose"),
+    "stale": _lock("stale"),
+    "surge": _surge,
 }
 
 
@@ -245,6 +341,7 @@ def _tail(words: _Words, fault: Fault) -> Fault:
     while words.left() is not None:
         if not after and words.next_is("after"):
             after = words.number()
+            words.next_is("calls")
         elif counted:
             raise words.refused(f"{words.left()!r} where the fault should end")
         else:
@@ -264,14 +361,36 @@ def _count(words: _Words) -> int | None:
     return number
 
 
+# how the faults begin that have words of their own
+_HEADS: dict[tuple[str, str], str] = {
+    ("crash", "*"): "crash provider",
+    ("fail", "run"): "fail destroyer",
+    ("no", "create"): "no spot capacity",
+    ("expire", "any"): "expire credentials",
+    ("region", "any"): "region unreachable",
+    ("lose", "change"): "lose lock",
+    ("stale", "change"): "stale lock",
+    ("surge", "scale"): "surge",
+}
+
+
 def _head(fault: Fault) -> str:
-    target = fault.type if fault.name == "*" else f"{fault.type}.{fault.name}"
-    if fault.verb == "fill":
-        return "fill pool" if fault.name == "*" else f"fill pool {fault.name}"
-    if fault.verb == "leak":
-        return f"leak {target}"
-    if fault.verb == "crash":
-        return "crash provider" if fault.action == "*" else f"crash provider on {fault.action} {target}"
+    own = _HEADS.get((fault.verb, fault.action))
+    if own is not None:
+        return own
+    if fault.verb == "throttle" and fault.type == _AWS:
+        return "throttle all"
+    begins = {
+        "crash": f"crash provider on {fault.action}",
+        "fill": "fill pool",
+        "leak": "leak",
+        "leave": "leave",
+        "quota": "quota",
+        "throttle": "throttle",
+    }
+    begin = begins.get(fault.verb, f"{fault.verb} {fault.action}")
     if fault.action == "reconcile":
-        return f"fail reconcile {fault.name}"
-    return f"{fault.verb} {fault.action} {target}"
+        return f"{begin} {fault.name}"
+    if fault.verb == "fill":
+        return begin if fault.name == "*" else f"{begin} {fault.name}"
+    return f"{begin} {fault.type}" if fault.name == "*" else f"{begin} {fault.type}.{fault.name}"

@@ -71,12 +71,12 @@ class Faults:
             return connection.execute("DELETE FROM faults").rowcount
 
     def take(
-        self, action: str, type_: str, name: str, *, pool: str = "", verbs: Sequence[Verb] = VERBS
+        self, action: str, type_: str, name: str, *, resource: str = "", verbs: Sequence[Verb] = VERBS
     ) -> Disturbance:
         """What strikes this call. A fault that is used up is gone, for every other process as well.
 
-        All slow faults that match count together; of the others the oldest one strikes. `pool` is
-        where a volume is to be made; only faults of `verbs` are asked.
+        All slow faults that match count together; of the others the oldest one strikes. `resource` is
+        what may run short (the pool of a volume, `spot`); only faults of `verbs` are asked.
         """
         # nearly every call of nearly every run: no fault at all, and then no write either
         if self._database.row("SELECT 1 FROM faults") is None:
@@ -86,7 +86,7 @@ class Faults:
             for row in connection.execute("SELECT * FROM faults ORDER BY id").fetchall():
                 active = _active(row)
                 slow = active.fault.verb == "slow"
-                subject = pool if active.fault.verb == "fill" else name
+                subject = resource if active.fault.verb in ("fill", "no") else name
                 if (striking and not slow) or active.fault.verb not in verbs:
                     continue
                 if not active.fault.hits(action, type_, subject):

@@ -11,10 +11,14 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zave
 from zave.errors import PreconditionError
-from zave.rehearsal import schema
+from zave.rehearsal import shelf
+
+if TYPE_CHECKING:
+    from zave.rehearsal.schema import Catalogue
 
 # resolves the link that Terraform makes below .terraform/, without starting another program
 _WRAPPER = """#!/bin/sh
@@ -35,7 +39,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 _CERTIFICATE_YEARS = 30
 
 
-def install_mirror(folder: Path, *, catalogues: Path = schema.FOLDER) -> Path:
+def install_mirror(folder: Path, *, catalogues: Path = shelf.FOLDER) -> Path:
     """Make or refresh the mirror in `folder` and return the Terraform CLI configuration to use.
 
     Cheap when nothing changed; safe when many processes do it at once. Raises PreconditionError on a
@@ -47,6 +51,9 @@ def install_mirror(folder: Path, *, catalogues: Path = schema.FOLDER) -> Path:
     with suppress(OSError):
         if stamp.read_text(encoding="utf-8") == wanted and config.exists():
             return config
+    # here: a mirror that is up to date needs no catalogue read
+    from zave.rehearsal import schema
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificate = folder / "certificate.pem"
     if not certificate.exists():
@@ -57,7 +64,7 @@ def install_mirror(folder: Path, *, catalogues: Path = schema.FOLDER) -> Path:
         catalogues=shlex.quote(str(catalogues)),
     )
     _write(folder / "run", run, mode=0o700, folder=folder)
-    for name in schema.names(folder=catalogues):
+    for name in shelf.names(folder=catalogues):
         _write_wrapper(folder, schema.load(name, folder=catalogues))
     path = json.dumps(str(folder / "providers"), ensure_ascii=False)
     _write(config, _CLI_CONFIG.format(path=path), mode=0o600, folder=folder)
@@ -81,7 +88,7 @@ def platform() -> str:
 def _stamp(catalogues: Path) -> str:
     changed = {
         name: (catalogues / f"{name}.behaviour.json").stat().st_mtime_ns
-        for name in schema.names(folder=catalogues)
+        for name in shelf.names(folder=catalogues)
     }
     return json.dumps(
         {
@@ -93,7 +100,7 @@ def _stamp(catalogues: Path) -> str:
     )
 
 
-def _write_wrapper(folder: Path, catalogue: schema.Catalogue) -> None:
+def _write_wrapper(folder: Path, catalogue: "Catalogue") -> None:
     short = catalogue.address.rsplit("/", 1)[-1]
     package = folder / "providers" / catalogue.address / catalogue.version / platform()
     package.mkdir(mode=0o700, parents=True, exist_ok=True)

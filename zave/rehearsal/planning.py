@@ -11,14 +11,23 @@ from zave.rehearsal.values import UNKNOWN, Path, assign, at, find
 
 Object = dict[str, Any]
 
+# a change of these alone renews nothing
+_NO_NEWS = frozenset({"tags", "tags_all", "timeouts"})
+
 
 def plan(kind: Kind, *, prior: Object | None, proposed: Object) -> Object:
     """The planned state.
 
     A computed value is unknown only where there was no object before: for all others Terraform has
-    already carried the prior value over into `proposed`.
+    already carried the prior value over into `proposed`. What each update renews is unknown again as
+    soon as anything else changes.
     """
-    return _object(kind.fields, proposed, prior, (kind.behaviour, ""))
+    planned = _object(kind.fields, proposed, prior, (kind.behaviour, ""))
+    if prior is not None and any(prior[name] != planned[name] for name in planned.keys() - _NO_NEWS):
+        for name, condition in kind.behaviour.renewed.items():
+            if condition is None or planned[condition]:
+                planned[name] = UNKNOWN
+    return planned
 
 
 def _object(
@@ -47,7 +56,7 @@ def _absent(field: Field, value: Any, parent: Object | None, place: tuple[Behavi
     if path in behaviour.defaults and behaviour.legacy_type_system and not field.computed:
         # Terraform refuses this unless the old type system excuses it: a default for what is not
         # computed, or a block that the provider adds and then keeps
-        return prior if field.block and prior else behaviour.defaults[path]
+        return prior if field.block and prior else _shaped(field, behaviour.defaults[path])
     if parent is not None or not field.computed or value is not None:
         return value
     return behaviour.defaults.get(path, UNKNOWN)
@@ -78,14 +87,21 @@ def _element(field: Field, item: Any, prior: Any, place: tuple[Behaviour, str]) 
 
 
 def replaced_by(kind: Kind, *, prior: Object, planned: Object) -> list[Path]:
-    """The force-new places in which `planned` differs from `prior`."""
+    """The places for whose sake `planned` needs a new thing instead of `prior`."""
     paths: list[Path] = []
     for pattern in kind.behaviour.force_new:
         before, after = dict(find(prior, pattern)), dict(find(planned, pattern))
         for path in sorted(before.keys() | after.keys(), key=str):
             if before.get(path) != after.get(path):
                 paths.append(path)
+    for pattern in kind.behaviour.removal:
+        after = dict(find(planned, pattern))
+        paths += [path for path, value in find(prior, pattern) if value and not _present(after.get(path))]
     return paths
+
+
+def _present(value: Any) -> bool:
+    return value is UNKNOWN or bool(value)
 
 
 def message_path(kind: Kind, path: Path) -> Path:
@@ -152,6 +168,9 @@ def _seen(fields: Mapping[str, Field], state: Object, actual: Object) -> Object:
 def imported(kind: Kind, actual: Object) -> Object:
     """What a read shows right after an import, when no configuration has been seen yet."""
     result = shaped(kind.fields, actual)
+    if "timeouts" in result:
+        # how long somebody is willing to wait is nothing that a platform knows
+        result["timeouts"] = None
     imports = kind.behaviour.imports
     if imports is None:
         return result

@@ -10,10 +10,11 @@ from typing import Any
 
 from tf.gen import tfplugin_pb2 as pb  # type: ignore[import-untyped]
 
-from zave.rehearsal import computed, leases, planning, schema_codec, validation
+from zave.rehearsal import account, computed, leases, messages, planning, schema_codec, validation
 from zave.rehearsal.schema import Catalogue, Kind
-from zave.rehearsal.values import UNKNOWN, Path, decode, encode, find, first
-from zave.rehearsal.world import Draft, World, WorldError
+from zave.rehearsal.templates import Identifiers, text
+from zave.rehearsal.values import UNKNOWN, decode, find, first
+from zave.rehearsal.world import Draft, Thing, World, WorldError
 
 Object = dict[str, Any]
 
@@ -37,6 +38,7 @@ class Provider:
     def __init__(self, catalogue: Catalogue, world: World) -> None:
         self._catalogue = catalogue
         self._world = world
+        self._account: account.Account | None = None
 
     # schema and configuration
 
@@ -49,10 +51,17 @@ class Provider:
     ) -> pb.ValidateProviderConfig.Response:
         """Check the provider block."""
         found = validation.problems(self._catalogue.provider, decode(request.config.msgpack))
-        return pb.ValidateProviderConfig.Response(diagnostics=_problems(self._catalogue.provider, found))
+        return pb.ValidateProviderConfig.Response(
+            diagnostics=messages.problems(self._catalogue.provider, found)
+        )
 
-    def configure_provider(self, _request: pb.ConfigureProvider.Request) -> pb.ConfigureProvider.Response:
-        """Take the provider block; a simulated platform needs no address."""
+    def configure_provider(self, request: pb.ConfigureProvider.Request) -> pb.ConfigureProvider.Response:
+        """Take the provider block; of a simulated platform only the account matters."""
+        if self._catalogue.account:
+            try:
+                self._account = account.account(decode(request.config.msgpack), self._world)
+            except account.ConfigurationError as error:
+                return pb.ConfigureProvider.Response(diagnostics=[messages.error(error)])
         return pb.ConfigureProvider.Response()
 
     def validate_resource_config(
@@ -61,7 +70,7 @@ class Provider:
         """Check one resource block."""
         kind = self._catalogue.resources[request.type_name]
         found = validation.problems(kind, decode(request.config.msgpack))
-        return pb.ValidateResourceConfig.Response(diagnostics=_problems(kind, found))
+        return pb.ValidateResourceConfig.Response(diagnostics=messages.problems(kind, found))
 
     def validate_data_resource_config(
         self, request: pb.ValidateDataResourceConfig.Request
@@ -69,7 +78,7 @@ class Provider:
         """Check one data block."""
         kind = self._catalogue.data_sources[request.type_name]
         found = validation.problems(kind, decode(request.config.msgpack))
-        return pb.ValidateDataResourceConfig.Response(diagnostics=_problems(kind, found))
+        return pb.ValidateDataResourceConfig.Response(diagnostics=messages.problems(kind, found))
 
     # state
 
@@ -92,18 +101,18 @@ class Provider:
             thing = self._world.read(key) if key is not None else None
         except WorldError as error:
             return pb.ReadResource.Response(
-                new_state=request.current_state, private=request.private, diagnostics=[_error(error)]
+                new_state=request.current_state, private=request.private, diagnostics=[messages.error(error)]
             )
         if thing is None:
-            return pb.ReadResource.Response(new_state=_message(None))
+            return pb.ReadResource.Response(new_state=messages.message(None))
         new = (
             planning.imported(kind, thing.attributes)
             if b'"import"' in request.private
             else planning.refreshed(kind, state=state, actual=thing.attributes)
         )
         # the same bytes back for the same values: Terraform then sees no change of representation
-        message = request.current_state if new == state else _message(new)
-        return pb.ReadResource.Response(new_state=message, private=_private(thing.key))
+        message = request.current_state if new == state else messages.message(new)
+        return pb.ReadResource.Response(new_state=message, private=messages.private(thing.key))
 
     def import_resource_state(
         self, request: pb.ImportResourceState.Request
@@ -115,13 +124,13 @@ class Provider:
             error = RefusedError(
                 "Resource Import Not Implemented", f"{kind.name} cannot be imported; create it anew."
             )
-            return pb.ImportResourceState.Response(diagnostics=[_error(error)])
+            return pb.ImportResourceState.Response(diagnostics=[messages.error(error)])
         state = planning.shaped(kind.fields, {imports.attribute: request.id})
         return pb.ImportResourceState.Response(
             imported_resources=[
                 pb.ImportResourceState.ImportedResource(
                     type_name=request.type_name,
-                    state=_message(state),
+                    state=messages.message(state),
                     private=json.dumps({"import": request.id}).encode(),
                 )
             ]
@@ -137,14 +146,18 @@ class Provider:
         legacy = kind.behaviour.legacy_type_system
         if proposed is None:
             return pb.PlanResourceChange.Response(
-                planned_state=_message(None), planned_private=request.prior_private, legacy_type_system=legacy
+                planned_state=messages.message(None),
+                planned_private=request.prior_private,
+                legacy_type_system=legacy,
             )
+        if self._account is not None:
+            proposed = self._account.complete(kind, proposed)
         planned = planning.plan(kind, prior=prior, proposed=proposed)
         replaced = planning.replaced_by(kind, prior=prior, planned=planned) if prior is not None else []
         return pb.PlanResourceChange.Response(
-            planned_state=_message(planned),
+            planned_state=messages.message(planned),
             planned_private=request.prior_private,
-            requires_replace=[_path(planning.message_path(kind, path)) for path in replaced],
+            requires_replace=[messages.path(planning.message_path(kind, path)) for path in replaced],
             legacy_type_system=legacy,
         )
 
@@ -159,7 +172,9 @@ class Provider:
         try:
             if planned is None:
                 self._delete(kind, request.planned_private, prior)
-                return pb.ApplyResourceChange.Response(new_state=_message(None), legacy_type_system=legacy)
+                return pb.ApplyResourceChange.Response(
+                    new_state=messages.message(None), legacy_type_system=legacy
+                )
             if prior is None:
                 return self._create(kind, planned)
             return self._update(kind, planned, request.planned_private, prior)
@@ -167,14 +182,17 @@ class Provider:
             return pb.ApplyResourceChange.Response(
                 new_state=request.prior_state,
                 private=request.planned_private,
-                diagnostics=[_error(error)],
+                diagnostics=[messages.error(error)],
                 legacy_type_system=legacy,
             )
 
     def read_data_source(self, request: pb.ReadDataSource.Request) -> pb.ReadDataSource.Response:
         """A data source's values."""
         kind = self._catalogue.data_sources[request.type_name]
-        config = planning.plan(kind, prior=None, proposed=decode(request.config.msgpack))
+        proposed = decode(request.config.msgpack)
+        if self._account is not None:
+            proposed = self._account.complete(kind, proposed)
+        config = planning.plan(kind, prior=None, proposed=proposed)
         found: Object | None = None
         if kind.behaviour.lookup:
             type_, pairs = kind.behaviour.lookup
@@ -182,11 +200,11 @@ class Provider:
             thing = next((thing for thing in things if thing is not None), None)
             if thing is None:
                 summary, detail = kind.behaviour.missing
-                error = RefusedError(summary, computed.text(detail, config) or detail)
-                return pb.ReadDataSource.Response(diagnostics=[_error(error)])
+                error = RefusedError(summary, text(detail, config) or detail)
+                return pb.ReadDataSource.Response(diagnostics=[messages.error(error)])
             found = thing.attributes
-        values = computed.fill(kind, {**config, "found": found}, self._world)
-        return pb.ReadDataSource.Response(state=_message({name: values[name] for name in kind.fields}))
+        values = computed.fill(kind, config, self._world, about={**self._about(), "found": found})
+        return pb.ReadDataSource.Response(state=messages.message(values))
 
     def stop_provider(self, _request: pb.StopProvider.Request) -> pb.StopProvider.Response:
         """Terraform was interrupted: what hangs is given up, what is nearly done may finish."""
@@ -199,15 +217,22 @@ class Provider:
 
     def _create(self, kind: Kind, planned: Object) -> pb.ApplyResourceChange.Response:
         self._check(kind, planned)
-        values = computed.fill(kind, planned, self._world)
+        about = self._about()
         behaviour = kind.behaviour
+        if behaviour.overwrites:
+            twin = self._world.twin(kind.name, _unique(kind, {**about, **planned}) or "")
+            if twin is not None:
+                return self._change(kind, planned, twin)
+        values = computed.fill(kind, planned, self._world, about=about)
+        named = {**about, **values}
         draft = Draft(
             provider=self._catalogue.name,
             type=kind.name,
-            name=str(first(values, behaviour.name) or kind.name),
-            unique=computed.text(behaviour.unique, values) if behaviour.unique else None,
+            name=_name(kind, named),
+            unique=_unique(kind, named),
             attributes=values,
             local=behaviour.local,
+            exists=text(behaviour.exists, named, Identifiers(kind.name, self._world)) or "",
         )
         standing = self._keys(draft)
         diagnostics = []
@@ -218,10 +243,10 @@ class Provider:
             made = self._keys(draft) - standing
             if not made:
                 raise
-            key, diagnostics = made.pop(), [_error(error)]
+            key, diagnostics = made.pop(), [messages.error(error)]
         return pb.ApplyResourceChange.Response(
-            new_state=_message(values),
-            private=_private(key),
+            new_state=messages.message(values),
+            private=messages.private(key),
             diagnostics=diagnostics,
             legacy_type_system=behaviour.legacy_type_system,
         )
@@ -242,7 +267,10 @@ class Provider:
             raise RefusedError(
                 f"{kind.name} not found", "It was removed since Terraform planned this change."
             )
-        values = computed.fill(kind, planned, self._world, existing=thing.attributes)
+        return self._change(kind, planned, thing)
+
+    def _change(self, kind: Kind, planned: Object, thing: Thing) -> pb.ApplyResourceChange.Response:
+        values = computed.fill(kind, planned, self._world, existing=thing.attributes, about=self._about())
         fixed = planning.not_in_place(kind, actual=thing.attributes, planned=values)
         if fixed:
             raise RefusedError(
@@ -250,14 +278,21 @@ class Provider:
                 f"The provider cannot change {', '.join(fixed)} of a {kind.name} that exists. "
                 f"Replace it (terraform apply -replace=ADDRESS).",
             )
-        self._world.update(key, values)
+        # what the world knows and no schema does stays with the thing
+        own = {name: value for name, value in thing.attributes.items() if name not in kind.fields}
+        self._world.update(thing.key, {**own, **values})
         return pb.ApplyResourceChange.Response(
-            new_state=_message(values),
-            private=_private(key),
+            new_state=messages.message(values),
+            private=messages.private(thing.key),
             legacy_type_system=kind.behaviour.legacy_type_system,
         )
 
     def _delete(self, kind: Kind, private: bytes, prior: Object) -> None:
+        for guard in kind.behaviour.guards:
+            excused = guard.unless is not None and first(prior, guard.unless)
+            if first(prior, guard.path) in guard.values and not excused:
+                summary = text(guard.summary, {**self._about(), **prior}) or guard.summary
+                raise RefusedError(summary, "")
         key = self._key(kind, private, prior)
         if key is not None:
             self._world.delete(key)
@@ -271,14 +306,24 @@ class Provider:
         known = json.loads(private) if private else {}
         if "key" in known:
             return str(known["key"])
-        imports, name = kind.behaviour.imports, kind.behaviour.name
+        imports = kind.behaviour.imports
         identity = imports.attribute if imports else "id"
         wanted = str(known.get("import", state.get(identity)))
+        forms = (imports.by if imports and "import" in known else ()) or (f"{{{identity}}}",)
         for thing in self._world.things(provider=self._catalogue.name):
-            same = thing.type == kind.name and str(thing.attributes.get(identity)) == wanted
-            if same and ("import" in known or thing.attributes.get(name) == state.get(name)):
+            if thing.type != kind.name:
+                continue
+            called = [text(form, thing.attributes) for form in forms]
+            if wanted not in called:
+                continue
+            if "import" in known or _name(kind, thing.attributes) == _name(kind, state):
                 return thing.key
         return None
+
+    def _about(self) -> Object:
+        """What rules may refer to besides a thing's own values."""
+        facts = self._account.facts if self._account is not None else {}
+        return {"provider": facts, "tables": self._catalogue.tables}
 
     def _check(self, kind: Kind, planned: Object) -> None:
         for check in kind.behaviour.checks:
@@ -302,39 +347,16 @@ class Provider:
             )
 
 
-def _message(value: Any) -> pb.DynamicValue:
-    return pb.DynamicValue(msgpack=encode(value))
+def _name(kind: Kind, values: Mapping[str, Any]) -> str:
+    pattern = kind.behaviour.name
+    if "{" in pattern:
+        return text(pattern, values) or kind.name
+    return str(first(values, pattern) or kind.name)
 
 
-def _private(key: str) -> bytes:
-    return json.dumps({"key": key}).encode()
-
-
-def _path(path: Path) -> pb.AttributePath:
-    return pb.AttributePath(
-        steps=[
-            pb.AttributePath.Step(element_key_int=step)
-            if isinstance(step, int)
-            else pb.AttributePath.Step(attribute_name=step)
-            for step in path
-        ]
-    )
-
-
-def _problems(kind: Kind, found: list[validation.Problem]) -> list[pb.Diagnostic]:
-    return [
-        pb.Diagnostic(
-            severity=pb.Diagnostic.ERROR,
-            summary=problem.summary,
-            detail=problem.detail,
-            attribute=_path(planning.message_path(kind, problem.path)),
-        )
-        for problem in found
-    ]
-
-
-def _error(error: WorldError | RefusedError) -> pb.Diagnostic:
-    return pb.Diagnostic(severity=pb.Diagnostic.ERROR, summary=error.summary, detail=error.detail)
+def _unique(kind: Kind, values: Mapping[str, Any]) -> str | None:
+    found = (text(template, values) for template in kind.behaviour.unique)
+    return next((each for each in found if each is not None), None)
 
 
 def calls(provider: Provider) -> Mapping[str, tuple[Any, Any]]:

@@ -7,15 +7,18 @@ reading need one recursion only.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from zave.rehearsal import shelf
+
 Nesting = Literal["single", "list", "set", "map", "group"]
 
-FOLDER = Path(__file__).parent / "catalogue"
+FOLDER = shelf.FOLDER
+names = shelf.names
 
 
 class CatalogueError(Exception):
@@ -56,13 +59,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """How a thing is imported: by the value of `attribute`.
+    """How a thing is imported: by the value of `attribute`, or by what one of the templates `by` makes.
 
     The read that follows fills `reads` (None: everything) but never `blank`, which the real provider
     cannot know.
     """
 
     attribute: str
+    by: tuple[str, ...] = ()
     reads: frozenset[str] | None = None
     blank: tuple[str, ...] = ()
 
@@ -83,22 +87,53 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What keeps a thing from being deleted: a recorded attribute with one of these values."""
+
+    path: str
+    values: tuple[Any, ...]
+    summary: str
+    unless: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a value may be: numbers between two bounds, texts of a length, texts of a form."""
+
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lengths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """What a schema does not say about a resource type or a data source.
 
-    Paths are dotted, `*` stands for each element. `in_place` are the top-level attributes that an
-    update may change (None: all). `kept` are never read back from the world. `lookup` belongs to
-    data sources: the type, then pairs of (attribute of the thing, attribute of the data source).
+    Paths are dotted, `*` stands for each element. `name` is a path or, with braces, a template. Of the
+    templates in `unique` the first whose every place is known counts; a twin is refused with `exists`,
+    or changed when a create `overwrites`. What is under `removal` forces a new thing when it vanishes, what
+    is under `force_new` when it changes. `in_place` are the top-level attributes that an update may
+    change (None: all); what is `renewed` is made anew by each update, on the condition that its value
+    names. `kept` are never read back from the world. A computed value without a rule is null or empty
+    when `bare` says so. `lookup` belongs to data sources: the type, then pairs of (attribute of the
+    thing, attribute of the data source).
     """
 
     name: str = "name"
-    unique: str | None = None
+    unique: tuple[str, ...] = ()
+    exists: str = ""
+    overwrites: bool = False
+    bare: Literal["", "null", "empty"] = ""
     local: bool = False
     legacy_type_system: bool = False
     force_new: tuple[str, ...] = ()
+    removal: tuple[str, ...] = ()
     in_place: frozenset[str] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     enums: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    renewed: Mapping[str, str | None] = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
     checks: tuple[Check, ...] = ()
     imports: Import | None = None
@@ -136,14 +171,25 @@ class Catalogue:
     @cached_property
     def resources(self) -> Mapping[str, Kind]:
         """Resource types by name."""
-        return self._kinds("resource_schemas", "resources")
+        return self._kinds("resource_schemas", "resources", self.behaviour.get("common", {}))
 
     @cached_property
     def data_sources(self) -> Mapping[str, Kind]:
         """Data sources by name."""
-        return self._kinds("data_source_schemas", "data_sources")
+        return self._kinds("data_source_schemas", "data_sources", {})
 
-    def _kinds(self, schemas: str, behaviours: str) -> Mapping[str, Kind]:
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """What rules look up by name."""
+        tables: Mapping[str, Any] = self.behaviour.get("tables", {})
+        return tables
+
+    @property
+    def account(self) -> bool:
+        """Whether the provider block names a region and tags that all resources share."""
+        return bool(self.behaviour.get("account", False))
+
+    def _kinds(self, schemas: str, behaviours: str, common: Mapping[str, Any]) -> Mapping[str, Kind]:
         found: Mapping[str, Any] = self.schema.get(schemas, {})
         known: Mapping[str, Any] = self.behaviour.get(behaviours, {})
         unknown = set(known) - set(found)
@@ -151,7 +197,31 @@ class Catalogue:
             raise CatalogueError(
                 f"{self.name}.behaviour.json: {behaviours}: no schema of {sorted(unknown)[0]}"
             )
-        return {name: _kind(name, schema, known.get(name, {})) for name, schema in found.items()}
+        return _Kinds(found, known, common)
+
+
+class _Kinds(Mapping[str, Kind]):
+    """Kinds that are made when they are asked for: a provider has many, and a run few."""
+
+    def __init__(
+        self, schemas: Mapping[str, Any], behaviours: Mapping[str, Any], common: Mapping[str, Any]
+    ) -> None:
+        self._schemas = schemas
+        self._behaviours = behaviours
+        self._common = common
+        self._made: dict[str, Kind] = {}
+
+    def __getitem__(self, name: str) -> Kind:
+        if name not in self._made:
+            behaviour = {**self._common, **self._behaviours.get(name, {})}
+            self._made[name] = _kind(name, self._schemas[name], behaviour)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemas)
+
+    def __len__(self) -> int:
+        return len(self._schemas)
 
 
 def load(name: str, *, folder: Path = FOLDER) -> Catalogue:
@@ -169,12 +239,6 @@ def load(name: str, *, folder: Path = FOLDER) -> Catalogue:
         schema=providers[address],
         behaviour=behaviour,
     )
-
-
-def names(*, folder: Path = FOLDER) -> list[str]:
-    """The catalogues that are there."""
-    ending = ".behaviour.json"
-    return sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -239,7 +303,8 @@ def _attribute(name: str, attribute: Mapping[str, Any], where: str) -> Field:
 
 
 # `source` and `note` say in the data where a fact comes from; the program has no use for them
-_KEYS = frozenset({"source", "note", "import", *Behaviour.__dataclass_fields__} - {"imports"})
+# and `schema` is for whoever generates the catalogue
+_KEYS = frozenset({"source", "note", "schema", "import", *Behaviour.__dataclass_fields__} - {"imports"})
 
 
 def _behaviour(data: Mapping[str, Any], where: str) -> Behaviour:
@@ -250,16 +315,23 @@ def _behaviour(data: Mapping[str, Any], where: str) -> Behaviour:
     lookup = data.get("lookup")
     return Behaviour(
         name=data.get("name", "name"),
-        unique=data.get("unique"),
+        unique=_templates(data.get("unique")),
+        exists=data.get("exists", ""),
+        overwrites=data.get("overwrites", False),
+        bare=data.get("bare", ""),
         local=data.get("local", False),
         legacy_type_system=data.get("legacy_type_system", False),
         force_new=tuple(data.get("force_new", ())),
+        removal=tuple(data.get("removal", ())),
         in_place=frozenset(data["in_place"]) if "in_place" in data else None,
         defaults=data.get("defaults", {}),
         enums={path: tuple(values) for path, values in data.get("enums", {}).items()},
+        limits=_limits(data.get("limits", {})),
+        renewed=data.get("renewed", {}),
+        guards=tuple(_guard(guard) for guard in data.get("guards", ())),
         conflicts=tuple(tuple(group) for group in data.get("conflicts", ())),
         checks=tuple(_check(check) for check in data.get("checks", ())),
-        imports=_import(imports) if imports else None,
+        imports=_import(imports) if imports is not None else None,
         kept=tuple(data.get("kept", ())),
         computed=tuple(Rule(rule["path"], tuple(rule["from"])) for rule in data.get("computed", ())),
         lookup=(lookup["type"], tuple((a, b) for a, b in lookup["by"])) if lookup else None,
@@ -278,9 +350,31 @@ def _check(data: Mapping[str, Any]) -> Check:
     )
 
 
+def _templates(data: str | list[str] | None) -> tuple[str, ...]:
+    return (data,) if isinstance(data, str) else tuple(data or ())
+
+
+def _limits(data: Mapping[str, Any]) -> Limits:
+    return Limits(
+        numbers={path: (low, high) for path, (low, high) in data.get("numbers", {}).items()},
+        lengths={path: (low, high) for path, (low, high) in data.get("lengths", {}).items()},
+        patterns=data.get("patterns", {}),
+    )
+
+
+def _guard(data: Mapping[str, Any]) -> Guard:
+    return Guard(
+        path=data["path"],
+        values=tuple(data["values"]),
+        summary=data["summary"],
+        unless=data.get("unless"),
+    )
+
+
 def _import(data: Mapping[str, Any]) -> Import:
     return Import(
-        attribute=data["attribute"],
+        attribute=data.get("attribute", "id"),
+        by=_templates(data.get("by")),
         reads=frozenset(data["reads"]) if "reads" in data else None,
         blank=tuple(data.get("blank", ())),
     )

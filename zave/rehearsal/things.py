@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+# attributes that no provider knows: who made a thing if not Terraform, the key of the thing with which it
+# goes, and until when (virtual Unix time) the platform keeps what is deleted
+MADE_BY = "zave_world:made_by"
+WITH = "zave_world:with"
+PENDING_UNTIL = "zave_world:pending_until"
+
 ThingState = Literal["creating", "present", "deleting"]
 
 
@@ -24,7 +30,8 @@ class Draft:
     """A thing to be made. `unique` is what the platform keeps unique among things of the type.
 
     `seconds` is how long it takes (virtual; None: as the table of durations says). A `local` thing is
-    a file on the machine that runs Terraform: it takes no time and is on no platform.
+    a file on the machine that runs Terraform: it takes no time and is on no platform. `exists` is what
+    the platform says when there is another of that name (empty: the world words it).
     """
 
     provider: str
@@ -34,6 +41,7 @@ class Draft:
     attributes: dict[str, Any]
     seconds: float | None = None
     local: bool = False
+    exists: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,11 @@ class Thing:
     ready_at: datetime
     local: bool
     left_behind: bool
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is deleted as far as its owner can see, and the platform keeps it for a while."""
+        return PENDING_UNTIL in self.attributes
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,8 @@ def noun(type_: str) -> str:
 
 def twin_error(draft: Draft, uuid: str | None) -> WorldError:
     """What the platform says about a second thing with the same name."""
+    if draft.exists:
+        return WorldError(draft.exists)
     if draft.type == "libvirt_volume":
         return WorldError(f"storage volume '{draft.name}' exists already")
     suffix = f" with uuid {uuid}" if uuid else ""

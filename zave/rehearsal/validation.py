@@ -1,5 +1,6 @@
 """What the provider, not Terraform's core, refuses in a configuration, with the place of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ def problems(kind: Kind, config: Mapping[str, Any]) -> list[Problem]:
     return [
         *_read_only(kind.fields, config, ()),
         *_enums(kind, config),
+        *_limits(kind, config),
         *_conflicts(kind, config),
     ]
 
@@ -66,6 +68,36 @@ def _enums(kind: Kind, config: Mapping[str, Any]) -> Iterator[Problem]:
                 detail=f"{_dotted(path)} is {value!r}; it must be one of {choices}.",
                 path=path,
             )
+
+
+def _limits(kind: Kind, config: Mapping[str, Any]) -> Iterator[Problem]:
+    limits = kind.behaviour.limits
+    for pattern, (low, high) in limits.numbers.items():
+        for path, number in _known(config, pattern):
+            if not low <= float(number) <= high:
+                yield _refused(path, f"{number}", f"between {low:g} and {high:g}")
+    for pattern, (least, most) in limits.lengths.items():
+        for path, value in _known(config, pattern):
+            if not least <= len(value) <= most:
+                yield _refused(path, f"{len(value)} characters long", f"{least} to {most} characters long")
+    for pattern, form in limits.patterns.items():
+        for path, value in _known(config, pattern):
+            if not re.fullmatch(form, str(value)):
+                yield _refused(path, repr(value), f"of the form {form}")
+
+
+def _known(config: Mapping[str, Any], pattern: str) -> Iterator[tuple[Path, Any]]:
+    return (
+        (path, value) for path, value in find(config, pattern) if value is not None and value is not UNKNOWN
+    )
+
+
+def _refused(path: Path, given: str, wanted: str) -> Problem:
+    return Problem(
+        summary="Invalid Attribute Value",
+        detail=f"{_dotted(path)} is {given}; it must be {wanted}.",
+        path=path,
+    )
 
 
 def _conflicts(kind: Kind, config: Mapping[str, Any]) -> Iterator[Problem]:

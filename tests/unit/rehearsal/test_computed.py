@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zave.rehearsal import computed, planning, schema
+from zave.rehearsal import computed, planning, schema, templates
 from zave.rehearsal.schema import Kind, Rule
 from zave.rehearsal.values import has_unknown
 from zave.rehearsal.world import Draft, World
@@ -131,4 +131,4 @@ def test_a_networks_bridge_is_named_as_libvirt_names_it(world: World) -> None:
 
 @pytest.mark.parametrize(("template", "expected"), [("{a}/{b.c}", "1/2"), ("{a}/{d}", None), ("{b.e}", None)])
 def test_a_template_without_all_its_values_has_no_value(template: str, expected: str | None) -> None:
-    assert computed.text(template, {"a": 1, "b": {"c": 2, "e": None}}) == expected
+    assert templates.text(template, {"a": 1, "b": {"c": 2, "e": None}}) == expected

@@ -1,0 +1,87 @@
+"""The rehearsed AWS account, as the ports of `zave/ports/cloud.py` show one."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from zave.errors import PreconditionError, UsageError
+from zave.ports.cloud import Caller, DestroyerRun
+from zave.rehearsal.aws_family import STANDING, tags_of
+from zave.rehearsal.aws_inventory import SimulatedInventory
+from zave.rehearsal.bucket import SimulatedBucket
+from zave.rehearsal.builds import Launch
+from zave.rehearsal.gate import Gate
+from zave.rehearsal.switchboard import SimulatedSwitchboard
+from zave.rehearsal.world import World
+
+
+class SimulatedCloud:
+    """Implements `zave.ports.cloud.Cloud` over a world.
+
+    `launch` starts the destroyer; `skew` is by how many seconds the clocks of its machines are wrong.
+    """
+
+    def __init__(self, world: World, *, region: str, account: str, launch: Launch, skew: float = 0.0) -> None:
+        self._world = world
+        self._region = region
+        self._account = account
+        self._gate = Gate(world, region=region)
+        self._inventory = SimulatedInventory(world, region=region, ask=partial(self._gate.ask, "ec2"))
+        self._switchboard = SimulatedSwitchboard(world, ask=self._gate.ask, launch=launch, skew=skew)
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        return self._region
+
+    def caller(self) -> Caller:
+        """Who asks: the user, or the role of the destroyer. Raises PreconditionError when expired."""
+        self._gate.ask("sts", "GetCallerIdentity")
+        if self._world.viewpoint.caller == "switch":
+            arn = f"arn:aws:sts::{self._account}:assumed-role/zave-destroyer-{self._region}/rehearsal"
+        else:
+            arn = f"arn:aws:iam::{self._account}:user/rehearsal"
+        return Caller(account=self._account, arn=arn)
+
+    @property
+    def inventory(self) -> SimulatedInventory:
+        """What exists in the account."""
+        return self._inventory
+
+    @property
+    def bucket(self) -> SimulatedBucket:
+        """The state bucket. Raises PreconditionError when the account is not set up."""
+        for thing in self._world.things(provider="aws"):
+            if thing.type == "aws_s3_bucket" and tags_of(thing).get(STANDING) == "true":
+                return self._bucket(str(thing.attributes.get("bucket") or thing.name))
+        raise PreconditionError(
+            f"account {self._account} has no bucket of zave's",
+            resolution="zave account setup makes the standing parts",
+        )
+
+    @property
+    def switchboard(self) -> SimulatedSwitchboard:
+        """The switch."""
+        return self._switchboard
+
+    def advance(self, seconds: float) -> Sequence[DestroyerRun]:
+        """Let time pass, through every fire of every schedule on the way; the runs that these started.
+
+        The time that a destroyer takes counts; a destroyer that is at work when the time is over is
+        waited for.
+        """
+        if seconds < 0:
+            raise UsageError("the virtual clock cannot run backwards")
+        clock, runs = self._world.clock, []
+        target = clock.timestamp() + seconds
+        until = datetime.fromtimestamp(target, UTC)
+        board = self._switchboard
+        while (fire := board.next_fire(until=until)) is not None:
+            clock.advance(max(0.0, fire.at.timestamp() - clock.timestamp()))
+            run = board.fire(fire)
+            runs += [run] if run is not None else []
+        clock.advance(max(0.0, target - clock.timestamp()))
+        return runs
+
+    def _bucket(self, name: str) -> SimulatedBucket:
+        return SimulatedBucket(self._world, name=name, ask=partial(self._gate.ask, "s3"))

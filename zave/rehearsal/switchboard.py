@@ -1,0 +1,269 @@
+"""The rehearsed switch: EventBridge Scheduler and the destroyer's project, in the world.
+
+Schedules are documents of the world, as they have no tags and belong to no Terraform state. The standing
+parts are what `zave account setup` had Terraform make.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from zave.errors import StepFailedError
+from zave.ports.cloud import DestroyerRun, Machinery, Mode, Schedule
+from zave.rehearsal.aws_family import Family
+from zave.rehearsal.builds import Builds, Launch
+from zave.rehearsal.ledger import Ledger
+from zave.rehearsal.things import Thing
+from zave.rehearsal.world import World
+
+_KIND = "schedule"
+# a StartDate further back than this is refused (EventBridge Scheduler user guide, schedule types)
+_PAST = timedelta(minutes=5)
+# from the third failed fire on each one alarms (design)
+_PATIENCE = 3
+# virtual seconds after which whoever got the mail of SNS has opened its link: assumed
+_CONFIRMED_AFTER = timedelta(minutes=10)
+_PROJECT = "aws_codebuild_project"
+_GROUP = "aws_scheduler_schedule_group"
+_TOPIC = "aws_sns_topic"
+_PARTS: Mapping[str, str] = {
+    "aws_s3_bucket": "state bucket",
+    _GROUP: "schedule group",
+    _PROJECT: "destroyer project",
+    "aws_sqs_queue": "dead-letter queue",
+    _TOPIC: "topic for alarms",
+}
+# the scheduler's, the project's
+_ROLES = 2
+
+
+@dataclass(frozen=True)
+class Fire:
+    """A moment at which the schedule of `instance` fires."""
+
+    at: datetime
+    instance: str
+
+
+class SimulatedSwitchboard:
+    """Implements `zave.ports.cloud.Switchboard` over a world.
+
+    `ask` is called with service and call before each call of an API and raises when it cannot be
+    reached; `launch` starts the destroyer, and `skew` is how wrong the clocks of its machines are.
+    """
+
+    def __init__(
+        self, world: World, *, ask: Callable[[str, str], None], launch: Launch, skew: float = 0.0
+    ) -> None:
+        self._world = world
+        self._ask = ask
+        self._launch = launch
+        self._skew = skew
+
+    # the standing parts
+
+    def machinery(self) -> Machinery:
+        """Read the standing parts back."""
+        self._ask("codebuild", "BatchGetProjects")
+        standing = self._standing()
+        types = {thing.type for thing in standing}
+        missing = [title for type_, title in _PARTS.items() if type_ not in types]
+        roles = [thing for thing in standing if thing.type == "aws_iam_role"]
+        if len(roles) < _ROLES:
+            missing.append("roles of scheduler and destroyer")
+        missing += [
+            f"permissions boundary of role {role.name}"
+            for role in roles
+            if not role.attributes.get("permissions_boundary")
+        ]
+        known = {role.attributes.get("arn") for role in roles}
+        missing += [
+            f"service role of project {thing.name}"
+            for thing in standing
+            if thing.type == _PROJECT and thing.attributes.get("service_role") not in known
+        ]
+        return Machinery(tuple(sorted(missing)), self._confirmed(standing))
+
+    def _standing(self) -> Sequence[Thing]:
+        things = [each for each in self._world.things(provider="aws") if each.state == "present"]
+        family = Family(things)
+        return [thing for thing in things if family.belonging(thing).standing]
+
+    def _confirmed(self, standing: Sequence[Thing]) -> bool:
+        now = self._world.clock.timestamp()
+        return any(
+            thing.type == "aws_sns_topic_subscription"
+            and (thing.created_at + _CONFIRMED_AFTER).timestamp() <= now
+            for thing in standing
+        )
+
+    # schedules
+
+    def schedule(self, instance: str) -> Schedule | None:
+        """The instance's schedule as the cloud has it now."""
+        self._ask("scheduler", "GetSchedule")
+        return self._schedule(instance)
+
+    def schedules(self) -> Sequence[Schedule]:
+        """All schedules of zave's group."""
+        self._ask("scheduler", "ListSchedules")
+        return [_schedule_of(document) for document in self._world.documents(_KIND).values()]
+
+    def set_schedule(self, schedule: Schedule) -> None:
+        """Create or replace. Raises StepFailedError for what AWS refuses."""
+        self._ask("scheduler", "UpdateSchedule")
+        self._require(_GROUP, "scheduler:UpdateSchedule")
+        now = datetime.fromtimestamp(self._world.clock.timestamp(), UTC)
+        if schedule.first_fire_at < now - _PAST:
+            raise StepFailedError(
+                f"the schedule of {schedule.instance} would begin in the past",
+                details="ValidationException: The StartDate cannot be earlier than 5 minutes ago.",
+                resolution="give a time to come",
+            )
+        if schedule.every < 1:
+            raise StepFailedError(
+                f"the schedule of {schedule.instance} fires every {schedule.every} minutes",
+                details="ValidationException: Invalid Schedule Expression",
+            )
+        with self._world.transaction() as ledger:
+            before = ledger.document(_KIND, schedule.instance)
+            ledger.put_document(_KIND, schedule.instance, _document(schedule, before))
+            told = f"from {schedule.first_fire_at.isoformat()} every {schedule.every} minutes"
+            ledger.log("schedule", _KIND, schedule.instance, detail=told)
+
+    def remove_schedule(self, instance: str) -> None:
+        """Remove; absent is fine."""
+        self._ask("scheduler", "DeleteSchedule")
+        with self._world.transaction() as ledger:
+            if ledger.delete_document(_KIND, instance):
+                ledger.log("unschedule", _KIND, instance)
+
+    # runs
+
+    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
+        """Run the destroyer now, to its end. Raises StepFailedError when it cannot be started."""
+        self._ask("codebuild", "StartBuild")
+        schedule = self._schedule(instance)
+        if schedule is None:
+            raise StepFailedError(
+                f"{instance} has no schedule, so there is nothing that the destroyer could run",
+                details="ResourceNotFoundException: Schedule does not exist.",
+                resolution=f"zave up {instance} arms it",
+            )
+        return self._builds().run(schedule, mode=mode)
+
+    def run(self, run_id: str) -> DestroyerRun:
+        """The run's present state. Raises StepFailedError for one that is not known."""
+        self._ask("codebuild", "BatchGetBuilds")
+        return Builds(self._world, "", self._launch).found(run_id)
+
+    def runs(self, instance: str) -> Sequence[DestroyerRun]:
+        """The instance's runs, newest first."""
+        self._ask("codebuild", "BatchGetBuilds")
+        return Builds(self._world, "", self._launch).all(instance)
+
+    # the cloud's own doing: no call of anybody's
+
+    def next_fire(self, *, until: datetime) -> Fire | None:
+        """The next fire that is due by `until`; of several missed ones the last."""
+        now = self._world.clock.timestamp()
+        fires = []
+        for instance, document in self._world.documents(_KIND).items():
+            due = _due(document, now=now)
+            if document["enabled"] and due <= until.timestamp():
+                fires.append(Fire(datetime.fromtimestamp(due, UTC), instance))
+        return min(fires, key=lambda fire: (fire.at, fire.instance), default=None)
+
+    def fire(self, fire: Fire) -> DestroyerRun | None:
+        """Let a schedule fire: run the destroyer to its end, count failures, alarm from the third on."""
+        schedule = self._schedule(fire.instance)
+        if schedule is None:
+            return None
+        with self._world.transaction() as ledger:
+            _mark_fired(ledger, fire.instance, fire.at.timestamp())
+            ledger.log("fire", _KIND, fire.instance, detail=f"due at {fire.at.isoformat()}")
+        run: DestroyerRun | None = None
+        try:
+            run = self._builds().run(schedule, mode="destroy")
+            failed, reason = run.state == "failed", run.reason
+        except StepFailedError as error:
+            # what could not be delivered ends in the dead-letter queue
+            failed, reason = True, error.brief
+        with self._world.transaction() as ledger:
+            # what fell due meanwhile found a destroyer at work
+            _mark_fired(ledger, fire.instance, ledger.now)
+            _count(ledger, fire.instance, failed=failed, reason=reason)
+        return run
+
+    def _builds(self) -> Builds:
+        project = self._require(_PROJECT, "codebuild:StartBuild")
+        return Builds(self._world, project.name, self._launch, self._skew)
+
+    def _require(self, type_: str, call: str) -> Thing:
+        for thing in self._standing():
+            if thing.type == type_:
+                return thing
+        raise StepFailedError(
+            f"the {_PARTS[type_]} of the switch is missing in this account",
+            details=f"{call}: ResourceNotFoundException",
+            resolution="zave account setup makes it",
+        )
+
+    def _schedule(self, instance: str) -> Schedule | None:
+        document = self._world.get_document(_KIND, instance)
+        return None if document is None else _schedule_of(document)
+
+
+def _schedule_of(document: Mapping[str, Any]) -> Schedule:
+    return Schedule(
+        instance=document["instance"],
+        first_fire_at=datetime.fromisoformat(document["first_fire_at"]),
+        bundle=document["bundle"],
+        bundle_sha256=document["bundle_sha256"],
+        every=document["every"],
+        enabled=document["enabled"],
+    )
+
+
+def _document(schedule: Schedule, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "instance": schedule.instance,
+        "first_fire_at": schedule.first_fire_at.astimezone(UTC).isoformat(),
+        "bundle": schedule.bundle,
+        "bundle_sha256": schedule.bundle_sha256,
+        "every": schedule.every,
+        "enabled": schedule.enabled,
+        # virtual Unix time up to which every fire has been seen to, and how many failed in a row
+        "fired_until": before["fired_until"] if before else 0.0,
+        "failures": before["failures"] if before else 0,
+    }
+
+
+def _due(document: Mapping[str, Any], *, now: float) -> float:
+    """The first moment after `fired_until` at which a schedule fires; the last one that was missed."""
+    first = datetime.fromisoformat(document["first_fire_at"]).timestamp()
+    every = document["every"] * 60.0
+    fired_until: float = document["fired_until"]
+    passed = 0 if fired_until < first else int((fired_until - first) // every) + 1
+    next_one = first + passed * every
+    missed = int((now - next_one) // every)
+    due: float = next_one + max(missed, 0) * every
+    return due
+
+
+def _mark_fired(ledger: Ledger, instance: str, until: float) -> None:
+    document = ledger.document(_KIND, instance)
+    if document is not None:
+        ledger.put_document(_KIND, instance, {**document, "fired_until": max(until, document["fired_until"])})
+
+
+def _count(ledger: Ledger, instance: str, *, failed: bool, reason: str) -> None:
+    document = ledger.document(_KIND, instance)
+    failures = 1 + (document["failures"] if document else 0) if failed else 0
+    if document is not None:
+        ledger.put_document(_KIND, instance, {**document, "failures": failures})
+    if failures >= _PATIENCE:
+        ledger.log("alarm", _TOPIC, instance, detail=f"failed {failures} times in a row: {reason}")
+        count = (ledger.document("alarm", instance) or {}).get("count", 0) + 1
+        ledger.put_document("alarm", instance, {"count": count, "failures": failures, "at": ledger.now})
