@@ -1,0 +1,328 @@
+"""The dead-man's switch: armed means proven, and the expiry lives in the cloud's schedule alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from zave.aws.bundle import Packed
+from zave.aws.keys import bundle_key, bundle_prefix, check_key
+from zave.aws.locks import RunLock, Worker
+from zave.clock import Clock, rfc3339
+from zave.errors import LockedError, PreconditionError, StepFailedError, UsageError
+from zave.ports.cloud import Cloud, DestroyerRun, Schedule
+from zave.spec.units import HOUR, MINUTE, format_duration
+
+EVERY = 30
+"""Minutes between two fires after the expiry."""
+
+WARN = (6 * HOUR, HOUR)
+"""Seconds before the expiry at which a warning begins, unless the spec says otherwise."""
+
+CHECK_LIMIT = 15 * 60.0
+"""Seconds of the world's time that a run in check mode may take, queueing included (assumed)."""
+
+_CHECK_POLL = 5.0
+# a StartDate more than five minutes in the past is an error on AWS (aws.md, section 4): leave some room
+_SOONEST = 5 * MINUTE
+
+WarningKind = Literal["expires-soon", "expired", "unconfirmed", "machinery", "altered", "disarmed"]
+
+
+@dataclass(frozen=True)
+class SwitchWarning:
+    """Something that people should know of a switch; `seconds_left` belongs to `expires-soon`."""
+
+    kind: WarningKind
+    text: str
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Armed:
+    """A switch that was proven. `kept` tells that it was set before and its expiry was kept."""
+
+    schedule: Schedule
+    proof: DestroyerRun
+    kept: bool
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the destroyer fires first."""
+        return self.schedule.first_fire_at
+
+
+@dataclass(frozen=True)
+class SwitchStatus:
+    """The switch as it was read back from the cloud. `source` names where."""
+
+    armed: bool
+    source: str
+    expires_at: datetime | None
+    next_fire_at: datetime | None
+    warnings: tuple[SwitchWarning, ...]
+
+
+def arm(cloud: Cloud, clock: Clock, *, instance: str, ttl: float, bundle: Packed) -> Armed:
+    """Set the instance's schedule and prove it. `ttl` is in seconds, counted from now.
+
+    A switch that was set before keeps its expiry. The proof is one run of the destroyer in check
+    mode, and the schedule read back. Raises PreconditionError when anything about it is not as it
+    should be: then nothing billable may be made. What was set stays; it can only destroy.
+    """
+    _require_machinery(cloud)
+    now = clock.now()
+    before = cloud.switchboard.schedule(instance)
+    if before is not None and before.first_fire_at <= now:
+        raise PreconditionError(
+            f"{instance} is past its TTL since {rfc3339(before.first_fire_at)}",
+            resolution=f"zave down {instance} takes it down; zave extend {instance} --ttl gives it more time",
+        )
+    key = bundle_key(instance, bundle.sha256)
+    cloud.bucket.put(key, bundle.content)
+    schedule = Schedule(
+        instance=instance,
+        first_fire_at=_whole_second(now + timedelta(seconds=ttl)) if before is None else before.first_fire_at,
+        bundle=key,
+        bundle_sha256=bundle.sha256,
+        every=EVERY,
+    )
+    # the whole of it each time: what is not sent would be reset
+    cloud.switchboard.set_schedule(schedule)
+    proof = _prove(cloud, clock, schedule, bundle)
+    _require_same(cloud.switchboard.schedule(instance), schedule)
+    _forget_older_bundles(cloud, schedule)
+    return Armed(schedule, proof, kept=before is not None)
+
+
+def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] = WARN) -> SwitchStatus:
+    """The switch as the cloud has it now; `warn` are seconds before the expiry."""
+    schedule = cloud.switchboard.schedule(instance)
+    warnings = list(_machinery_warnings(cloud))
+    if schedule is None:
+        warnings.append(SwitchWarning("disarmed", f"{instance} has no switch: nothing would end it"))
+        return SwitchStatus(False, cloud.inventory.source, None, None, tuple(warnings))
+    now = clock.now()
+    if not schedule.enabled:
+        warnings.append(SwitchWarning("altered", f"the schedule of {instance} is switched off"))
+    if cloud.bucket.get(schedule.bundle) is None:
+        warnings.append(SwitchWarning("altered", f"the bundle of {instance} is gone: {schedule.bundle}"))
+    left = (schedule.first_fire_at - now).total_seconds()
+    if left <= 0:
+        text = f"{instance} is past its TTL since {rfc3339(schedule.first_fire_at)}"
+        warnings.append(SwitchWarning("expired", text))
+    else:
+        near = [ahead for ahead in warn if left <= ahead]
+        if near:
+            text = f"{instance} is destroyed in less than {format_duration(min(near))}"
+            warnings.append(SwitchWarning("expires-soon", text, seconds_left=left))
+    armed = schedule.enabled and not any(w.kind in ("machinery", "altered") for w in warnings)
+    return SwitchStatus(
+        armed, cloud.inventory.source, schedule.first_fire_at, next_fire(schedule, now), tuple(warnings)
+    )
+
+
+def next_fire(schedule: Schedule, now: datetime) -> datetime | None:
+    """When the schedule fires next after `now`; None while it is switched off."""
+    if not schedule.enabled:
+        return None
+    if now < schedule.first_fire_at:
+        return schedule.first_fire_at
+    period = timedelta(minutes=schedule.every)
+    return schedule.first_fire_at + ((now - schedule.first_fire_at) // period + 1) * period
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Where an expiry is to be moved, and what bounds it.
+
+    `until` is the new expiry; `armed_at` and `maximum` (seconds) give the longest life that the spec
+    allows, which `force` passes over.
+    """
+
+    until: datetime
+    armed_at: datetime
+    maximum: float
+    force: bool = False
+
+
+def later(schedule: Schedule, clock: Clock, *, ttl: float) -> datetime:
+    """The expiry `ttl` seconds from now. Raises UsageError when that is sooner than it is now."""
+    # as the schedule keeps it, or the same command twice within a second would be refused
+    until = _whole_second(clock.now() + timedelta(seconds=ttl))
+    if until < schedule.first_fire_at:
+        raise UsageError(
+            f"{schedule.instance} lives until {rfc3339(schedule.first_fire_at)}, which is later than that",
+            resolution=f"--ttl counts from now; `--until {rfc3339(until)}` shortens its life",
+        )
+    return until
+
+
+def require_schedule(cloud: Cloud, instance: str) -> Schedule:
+    """The instance's schedule. Raises PreconditionError when it has none."""
+    schedule = cloud.switchboard.schedule(instance)
+    if schedule is None:
+        raise PreconditionError(
+            f"{instance} has no switch in {cloud.region}",
+            resolution=f"zave status {instance} tells how it stands; zave up {instance} arms it again",
+        )
+    return schedule
+
+
+def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, worker: Worker) -> Schedule:
+    """Move the expiry in the cloud; the caller's record comes after. Returns the schedule as read back.
+
+    Raises UsageError for a moment that is past or beyond the maximum, LockedError when the destroyer
+    is at work already, PreconditionError when the cloud did not take it.
+    """
+    before = require_schedule(cloud, instance)
+    after = replace(before, first_fire_at=_whole_second(extension.until), every=EVERY, enabled=True)
+    _require_sensible(after, extension, now=clock.now())
+    lock = RunLock(
+        cloud.bucket, clock, instance=instance, worker=worker, dead=lambda h: run_ended(cloud, h.id)
+    )
+    _refuse_destroyer(lock, before)
+    cloud.switchboard.set_schedule(after)
+    try:
+        # the destroyer takes the lock, then reads the schedule: one of the two sees the other
+        _refuse_destroyer(lock, before)
+    except LockedError:
+        # half an instance is left: its schedule must go on firing
+        cloud.switchboard.set_schedule(before)
+        raise
+    _require_same(cloud.switchboard.schedule(instance), after)
+    return after
+
+
+def run_ended(cloud: Cloud, run_id: str) -> bool:
+    """Whether the cloud knows that run of the destroyer, and that it is over."""
+    try:
+        return cloud.switchboard.run(run_id).state != "running"
+    except StepFailedError:
+        return False
+
+
+def switch_document(
+    status: SwitchStatus, *, instance: str, rehearsal: bool, previous: datetime | None = None
+) -> dict[str, Any]:
+    """The `zave/switch/v1` document; `previous` is the expiry before an extension."""
+    return {
+        "schema": "zave/switch/v1",
+        "instance": instance,
+        "rehearsal": rehearsal,
+        "armed": status.armed,
+        "source": status.source,
+        "expires_at": None if status.expires_at is None else rfc3339(status.expires_at),
+        "previous_expires_at": None if previous is None else rfc3339(previous),
+        "next_fire_at": None if status.next_fire_at is None else rfc3339(status.next_fire_at),
+        "warnings": [
+            {"kind": w.kind, "text": w.text, "seconds_left": w.seconds_left} for w in status.warnings
+        ],
+    }
+
+
+def _require_machinery(cloud: Cloud) -> None:
+    missing = cloud.switchboard.machinery().missing
+    if missing:
+        raise PreconditionError(
+            "the switch's standing parts are missing or altered in this account",
+            details="\n".join(missing),
+            resolution="zave account setup makes them",
+        )
+
+
+def _machinery_warnings(cloud: Cloud) -> Sequence[SwitchWarning]:
+    machinery = cloud.switchboard.machinery()
+    warnings = [
+        SwitchWarning("machinery", f"missing or altered: {part} (zave account setup)")
+        for part in machinery.missing
+    ]
+    if not machinery.subscription_confirmed:
+        # SNS says nothing to an address that never confirmed
+        text = "the e-mail address for alarms is not confirmed: open the link that AWS sent"
+        warnings.append(SwitchWarning("unconfirmed", text))
+    return warnings
+
+
+def _prove(cloud: Cloud, clock: Clock, schedule: Schedule, bundle: Packed) -> DestroyerRun:
+    run = cloud.switchboard.start(schedule.instance, mode="check")
+    deadline = clock.now() + timedelta(seconds=CHECK_LIMIT)
+    while run.state == "running" and clock.now() < deadline:
+        clock.sleep(_CHECK_POLL)
+        run = cloud.switchboard.run(run.id)
+    if run.state != "succeeded":
+        state = "did not end in time" if run.state == "running" else "failed"
+        raise _unproven(f"its check {state}", run.reason or f"run {run.id}")
+    if run.instance != schedule.instance or run.mode != "check":
+        raise _unproven("its check was one of another instance", f"run {run.id} of {run.instance}")
+    _require_finding(cloud, run, bundle)
+    return run
+
+
+def _require_finding(cloud: Cloud, run: DestroyerRun, bundle: Packed) -> None:
+    """The run's own word, from the bucket: a run that ended well may have checked something else."""
+    key = check_key(run.instance, run.id)
+    content = cloud.bucket.get(key)
+    if content is None:
+        raise _unproven("its check left no finding", key)
+    try:
+        finding = json.loads(content)
+        found = (finding["instance"], finding["run"], finding["manifest_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unproven("the finding of its check cannot be read", f"{key}: {error}") from error
+    if found != (run.instance, run.id, bundle.manifest_sha256):
+        raise _unproven("its check was one of another bundle", f"{key}: {found}")
+
+
+def _require_same(found: Schedule | None, wanted: Schedule) -> None:
+    if found != wanted:
+        raise _unproven("the cloud shows another schedule than was set", f"set: {wanted}\nfound: {found}")
+
+
+def _unproven(what: str, details: str) -> PreconditionError:
+    return PreconditionError(
+        f"the switch is not proven: {what}; nothing was created",
+        details=details,
+        resolution="zave account status tells what is wrong; then run the same command again",
+    )
+
+
+def _forget_older_bundles(cloud: Cloud, schedule: Schedule) -> None:
+    # only now: a schedule never points at an archive that is gone
+    for stored in cloud.bucket.list(bundle_prefix(schedule.instance)):
+        if stored.key != schedule.bundle:
+            cloud.bucket.delete(stored.key)
+
+
+def _require_sensible(after: Schedule, extension: Extension, *, now: datetime) -> None:
+    ahead = (after.first_fire_at - now).total_seconds()
+    if ahead < _SOONEST:
+        raise UsageError(
+            f"{rfc3339(after.first_fire_at)} is past or less than {format_duration(_SOONEST)} ahead",
+            resolution=f"zave down {after.instance} takes it down now",
+        )
+    last = extension.armed_at + timedelta(seconds=extension.maximum)
+    if after.first_fire_at > last and not extension.force:
+        raise UsageError(
+            f"{after.instance} may live until {rfc3339(last)}: the spec's ttl.maximum is "
+            f"{format_duration(int(extension.maximum))}",
+            resolution="choose an earlier moment, or repeat with --force",
+        )
+
+
+def _refuse_destroyer(lock: RunLock, schedule: Schedule) -> None:
+    holding = lock.holder()
+    if holding is not None and holding.work == "destroyer" and lock.alive(holding):
+        raise LockedError(
+            f"the destroyer is at work on {schedule.instance}: it is too late to extend",
+            details=holding.describe(),
+            resolution=f"zave status {schedule.instance} shows what is left",
+        )
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """`moment`, rounded up: EventBridge Scheduler keeps whole seconds, and no TTL may be cut short."""
+    if moment.microsecond:
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    return moment
