@@ -1,11 +1,9 @@
 """The invalid specs through the command line: exit 2, one message with file and line, quick, small."""
 
-import os
 import re
-import resource
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,24 +18,17 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_an_invalid_spec_is_refused(path: Path, tmp_path: Path) -> None:
+def test_an_invalid_spec_is_refused(path: Path, tmp_path: Path, measure: Any) -> None:
     folder = tmp_path / "environments" / "bad"
     folder.mkdir(parents=True)
     content = path.read_bytes()
     (folder / "environment.yaml").write_bytes(content)
     stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = subprocess.Popen(
-            [ZAVE, "--project", tmp_path, "plan", "bad", "--rehearse"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
-        resource.prlimit(process.pid, resource.RLIMIT_CPU, (20, 20))
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        words = (ZAVE, "--project", tmp_path, "plan", "bad", "--rehearse")
+        ended = measure(*words, stdout=out, stderr=err, limit=20)
     message = stderr.read_text(encoding="utf-8")
-    assert process.returncode == 2, message
+    assert ended.exit_code == 2, message
     assert stdout.read_bytes() == b""
     assert "Traceback" not in message
     assert len(re.findall(r"^error: ", message, re.MULTILINE)) == 1, message
@@ -47,5 +38,5 @@ def test_an_invalid_spec_is_refused(path: Path, tmp_path: Path) -> None:
     if line is not None:
         assert f"environment.yaml:{line.group(1).decode()}" in message
     assert all(character.isprintable() or character == "\n" for character in message)
-    assert usage.ru_maxrss < MEMORY
-    assert usage.ru_utime + usage.ru_stime < SECONDS
+    assert ended.memory < MEMORY
+    assert ended.seconds < SECONDS

@@ -38,7 +38,7 @@ def command(
         from zave.steps.image import EnsureImage
 
         request = image_request(zave.project, source="packer", image=image, base=base, builder=builder)
-        step = EnsureImage(images=zave.tools_for(zave.directory.instance(name)).images, request=request)
+        step = EnsureImage(images=zave.images(), request=request)
         build_image(
             step, journal=zave.journal(name, environment=image, platform=builder), arguments=zave.arguments
         )

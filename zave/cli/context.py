@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from zave.cli.options import Options
 from zave.clock import Clock, SystemClock
-from zave.errors import NotThereYetError, UsageError
+from zave.errors import NotThereYetError, UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
 
 if TYPE_CHECKING:
+    from zave.cli.rehearsed import Rehearsed
     from zave.events import Bus, Sink
+    from zave.lifecycle.live import Live
     from zave.lifecycle.place import Place
     from zave.lifecycle.run import Journal
+    from zave.ports import ImageBuilder, Inventory
     from zave.process import ProcessRunner
     from zave.project import Project
     from zave.rehearsal.world import World
@@ -27,20 +30,14 @@ if TYPE_CHECKING:
     from zave.state.records import InstanceRecord
     from zave.state.store import StateStore
     from zave.steps.site import Tools
-    from zave.tools.terraform_factory import BoundTerraform
 
-# a rehearsal's programs take seconds: what takes minutes hangs
-_REHEARSED_STEP_TIMEOUT = 120
-_REHEARSED_GRACE = 10.0
 # how long an earlier zave's Terraform may go on, real seconds: an apply of a home lab takes minutes
 _PATIENCE = 600.0
 # the world's seconds: images are pulled cold, and Helm's own five minutes are known to be too short
 _LIMITS: Mapping[str, float] = {"nodes": 900.0, "gitops": 1800.0}
+# a status must be quick: what stands beyond that is told from the record
+_MOST_LOOKED_AT = 20
 _STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
-# a key that opens nothing, for rehearsals on machines without any; says so itself
-_REHEARSED_KEY = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA rehearsal-opens-nothing"
-)
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,18 @@ class Context:
     def arguments(self) -> list[str]:
         """The command line as it is recorded. No option of zave's carries a secret."""
         return sys.argv[1:]
+
+    @property
+    def patience(self) -> float:
+        """How long a program of an earlier, killed zave may go on: real seconds."""
+        return _PATIENCE
+
+    @property
+    def account_folder(self) -> "InstanceFolder":
+        """Where the root of an account's standing parts is kept."""
+        from zave.state.directory import InstanceFolder
+
+        return InstanceFolder(self.directory.root / "account")
 
     # records
 
@@ -111,6 +120,39 @@ class Context:
             folder.prepare()
             yield
 
+    @contextlib.contextmanager
+    def account_lock(self, *, command: str) -> Iterator[None]:
+        """Hold the lock of the account's standing parts."""
+        from zave.state.lock import Holder, InstanceLock
+
+        self.directory.prepare()
+        now = SystemClock().now()
+        folder = self.account_folder
+        with InstanceLock(folder.lock).acquire(Holder.here(command=command, run_id="", since=now)):
+            folder.prepare()
+            yield
+
+    def look_at_clouds(self, records: "Sequence[InstanceRecord]") -> "dict[str, Live]":
+        """What the clouds say of recorded instances that should stand; those not reached are left out."""
+        billed = [r for r in records if r.platform == "aws-eks" and r.phase in _STANDING][:_MOST_LOOKED_AT]
+        found: dict[str, Live] = {}
+        for summary in billed:
+            from zave.lifecycle.live import look
+
+            record = self.record(summary.name)
+            try:
+                tools = self.recorded_tools(record)
+                if tools.cloud is not None:
+                    found[record.name] = look(
+                        self.store, tools, tools.cloud, record, rehearsal=self.rehearsal
+                    )
+            except ZaveError as error:
+                sys.stderr.write(f"warning: {record.name}: the account cannot be reached: {error.brief}\n")
+                continue
+            for warning in found[record.name].warnings if record.name in found else ():
+                sys.stderr.write(f"warning: {warning}\n")
+        return found
+
     # names
 
     def checked(self, name: str | None) -> str | None:
@@ -129,7 +171,10 @@ class Context:
         """The named instance, or the only one that stands. Raises UsageError when that is unclear."""
         if name is not None:
             return check_name(name, what="instance")
-        standing = [record.name for record in self.store.instances() if record.phase in _STANDING]
+        records = self.store.instances()
+        live = self.look_at_clouds(records)
+        phases = {r.name: (live[r.name].record if r.name in live else r).phase for r in records}
+        standing = [name for name, phase in phases.items() if phase in _STANDING]
         if len(standing) == 1:
             return standing[0]
         if not standing:
@@ -155,36 +200,51 @@ class Context:
 
     # places
 
-    def place(self, instance: str, environment: str) -> "Place":
-        """The instance with the spec that its environment has now."""
+    def place(self, instance: str, environment: str, *, ttl: float | None = None) -> "Place":
+        """The instance with the spec that its environment has now. `ttl` in seconds, of its first arming."""
         from zave.spec.load import load_spec
 
         path = self.project.environment_file(environment)
-        spec = load_spec(path)
-        return self._place(instance, environment, spec)
+        spec = load_spec(path, kept=self.directory.checked_specs)
+        return self._place(instance, environment, spec, ttl=ttl)
 
     def recorded_place(self, instance: str) -> "Place":
         """The instance with the spec that it was made from."""
-        from zave.spec.load import spec_from_document
-
         record = self.record(instance)
-        spec = spec_from_document(record.spec, where=f"record of {instance}")
-        return self._place(instance, record.environment, spec)
+        return self._place(instance, record.environment, self._recorded_spec(record))
 
-    def _place(self, instance: str, environment: str, spec: "LibvirtSpec | AwsSpec") -> "Place":
+    def _place(
+        self,
+        instance: str,
+        environment: str,
+        spec: "LibvirtSpec | AwsSpec",
+        *,
+        ttl: float | None = None,
+    ) -> "Place":
         from zave.lifecycle.place import Place
         from zave.steps.site import Site
 
         folder = self.directory.instance(instance)
         folder.prepare()
+        state_folder, override = folder.terraform, None
+        if spec.platform == "aws-eks":
+            from zave.aws.keys import state_key
+
+            override = self.backend_override(state_key(instance))
+            if override is not None:
+                state_folder = self.rehearsed.state_folder(state_key(instance))
         site = Site(
             instance=instance,
             folder=folder,
             project=self.project,
             store=self.store,
-            tools=self.tools_for(folder),
+            tools=self.tools_for(folder, spec),
             limits=_LIMITS,
-            state_folder=folder.terraform,
+            state_folder=state_folder,
+            environment=environment,
+            label_rehearsal=self.rehearsal,
+            backend_override=override,
+            ttl=ttl,
         )
         journal = self.journal(instance, environment=environment, platform=spec.platform)
         return Place(
@@ -192,7 +252,7 @@ class Context:
             site=site,
             journal=journal,
             ssh_keys=self._ssh_keys(spec),
-            patience=_PATIENCE,
+            patience=self.patience,
         )
 
     def journal(self, instance: str, *, environment: str, platform: str) -> "Journal":
@@ -214,7 +274,9 @@ class Context:
 
     def _ssh_keys(self, spec: "LibvirtSpec | AwsSpec") -> tuple[str, ...]:
         if self.options.rehearse:
-            return (_REHEARSED_KEY,)
+            from zave.cli.rehearsed import SSH_KEY
+
+            return (SSH_KEY,)
         from zave.platforms.libvirt_values import ssh_keys
 
         return tuple(ssh_keys(spec, Path.home())) if spec.platform == "libvirt-k3s" else ()
@@ -240,79 +302,67 @@ class Context:
         return self.world.clock if self.options.rehearse else SystemClock()
 
     @cached_property
+    def rehearsed(self) -> "Rehearsed":
+        """The rehearsal's adapters. Raises UsageError outside a rehearsal."""
+        if not self.options.rehearse:
+            raise UsageError("that is for rehearsals", resolution="add --rehearse")
+        from zave.cli.rehearsed import Rehearsed
+
+        return Rehearsed(self.directory, self.settings, self.runner)
+
+    @property
     def world(self) -> "World":
         """The simulated world. Raises UsageError outside a rehearsal."""
-        if not self.options.rehearse:
-            raise UsageError("there is a simulated world in rehearsals only", resolution="add --rehearse")
-        from zave.rehearsal.world import World
-
-        self.directory.prepare()
-        world = World.open(self.directory.world)
-        if self.settings.origins["speed"] != "default":
-            world.clock.set_speed(self.settings.speed)
-        return world
+        return self.rehearsed.world
 
     def try_luck(self, luck: Luck) -> None:
         """Put faults into the simulated world. Raises UsageError outside a rehearsal."""
-        if not (luck.faults or luck.file):
-            return
-        if not self.options.rehearse:
-            raise UsageError("--fault is for rehearsals", resolution="add --rehearse")
-        from zave.rehearsal.faults import load_faults, parse_fault
+        if luck.faults or luck.file:
+            self.rehearsed.try_luck(luck.faults, luck.file)
 
-        faults = [parse_fault(text) for text in luck.faults]
-        if luck.file is not None:
-            faults += load_faults(luck.file)
-        for fault in faults:
-            self.world.faults.add(fault)
+    def tools_for(self, folder: "InstanceFolder", spec: "LibvirtSpec | AwsSpec") -> "Tools":
+        """The adapters for one instance of the spec's platform."""
+        if self.options.rehearse:
+            return self.rehearsed.tools(spec, folder)
+        raise _not_there_yet()
 
-    def tools_for(self, folder: "InstanceFolder") -> "Tools":
-        """The adapters for one instance."""
+    def recorded_tools(self, record: "InstanceRecord") -> "Tools":
+        """The adapters for a recorded instance."""
+        return self.tools_for(self.directory.instance(record.name), self._recorded_spec(record))
+
+    def _recorded_spec(self, record: "InstanceRecord") -> "LibvirtSpec | AwsSpec":
+        from zave.spec.load import spec_from_document
+
+        kept = self.directory.checked_specs
+        return spec_from_document(record.spec, where=f"record of {record.name}", kept=kept)
+
+    def inventories(self) -> "list[Inventory]":
+        """Everything that a sweep can look at."""
+        if self.options.rehearse:
+            return self.rehearsed.inventories()
+        raise _not_there_yet()
+
+    def images(self) -> "ImageBuilder":
+        """Makes and finds images."""
         if not self.options.rehearse:
-            raise NotThereYetError(
-                "the real half of this command is not built yet",
-                resolution="add --rehearse: real templates, modules and Terraform on a simulated host",
-            )
-        from zave.rehearsal.cluster import SimulatedCluster
-        from zave.rehearsal.hypervisor import SimulatedHypervisor
+            raise _not_there_yet()
         from zave.rehearsal.images import SimulatedImages
-        from zave.steps.site import Tools
 
-        hypervisor = SimulatedHypervisor(self.world)
-        return Tools(
-            terraform=self._terraform(folder),
-            inventory=hypervisor,
-            hypervisor=hypervisor,
-            images=SimulatedImages(self.world),
-            cluster=SimulatedCluster(self.world),
-            clock=self.clock,
-        )
+        return SimulatedImages(self.world)
 
-    def _terraform(self, folder: "InstanceFolder") -> "BoundTerraform":
-        from zave.rehearsal.mirror import install_mirror
-        from zave.tools.terraform import Limits
-        from zave.tools.terraform_engine import choose_engine
-        from zave.tools.terraform_factory import BoundTerraform
+    def backend_override(self, key: str) -> str | None:
+        """What replaces the backend of the state with this key; None keeps the rendered one."""
+        return self.rehearsed.backend_override(key) if self.options.rehearse else None
 
-        engine = choose_engine(
-            runner=self.runner, environment=os.environ, cache=self.directory.base / "tool-versions.json"
-        )
-        chosen = self.settings.origins["step_timeout"] != "default"
-        seconds = float(self.settings.step_timeout if chosen else _REHEARSED_STEP_TIMEOUT)
-        return BoundTerraform(
-            engine=engine,
-            runner=self.runner,
-            environment={
-                "TF_CLI_CONFIG_FILE": str(install_mirror(self.directory.root / "mirror")),
-                "ZAVE_WORLD": str(self.directory.world),
-            },
-            survivors=folder.survivors,
-            limits=Limits(
-                query=seconds, init=seconds, plan=seconds, apply=seconds, interrupt_grace=_REHEARSED_GRACE
-            ),
-            relock=True,
-            parallelism=self.settings.parallelism,
-        )
+    def tell_nothing_done(self, command: str) -> None:
+        """End a command that found nothing to do as programs expect: with `run.finished`."""
+        if self.settings.output != "json":
+            return
+        from zave.events import Bus, RunFinished
+
+        bus = Bus(self.clock, [self._screen()])
+        bus.emit(RunFinished("", command, "", "done", 0, 0.0, 0.0))
+        bus.close()
 
     # screens
 
@@ -340,3 +390,10 @@ class Context:
         # now, not after the seconds that a plan takes
         require_somebody(no_input=self.settings.no_input)
         return lambda question: confirm(question, yes=False, no_input=self.settings.no_input)
+
+
+def _not_there_yet() -> NotThereYetError:
+    return NotThereYetError(
+        "the real half of this command is not built yet",
+        resolution="add --rehearse: real templates, modules and Terraform on a simulated host",
+    )

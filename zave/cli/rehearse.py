@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,9 +14,13 @@ from zave.cli.lifecycle_options import Yes
 from zave.cli.options import options_of
 from zave.clock import rfc3339
 from zave.errors import UsageError
+from zave.text import clean
 from zave.ui.ask import confirm
 from zave.ui.document import show
 from zave.ui.rehearsal import render_faults, render_rehearsal, render_world_log
+
+if TYPE_CHECKING:
+    from zave.ports.cloud import DestroyerRun
 
 EXAMPLES = (
     ("zave rehearse advance 49h", "let two days and an hour pass"),
@@ -50,11 +54,12 @@ def advance(
     context: typer.Context,
     duration: Annotated[str, typer.Argument(metavar="DURATION", help="90s, 30m, 49h, 7d.")],
 ) -> None:
-    """Move the virtual clock forward."""
+    """Move the virtual clock forward, through every fire of a switch on the way."""
     from zave.spec.units import parse_duration
 
     zave = _rehearsal(context)
-    zave.world.clock.advance(parse_duration(duration))
+    for run in zave.rehearsed.cloud().advance(parse_duration(duration)):
+        _tell_run(zave, run)
     _show_world(zave)
 
 
@@ -187,6 +192,14 @@ def _add_faults(zave: Context, text: str | None, file: Path | None) -> None:
     found += load_faults(file) if file is not None else []
     for fault in found:
         zave.world.faults.add(fault)
+
+
+def _tell_run(zave: Context, run: "DestroyerRun") -> None:
+    """Say what the cloud did by itself meanwhile: no command of the user's did."""
+    if zave.options.quiet:
+        return
+    how = f"{run.state}: {run.reason}" if run.reason else run.state
+    sys.stderr.write(f"{rfc3339(run.started_at)} the switch of {run.instance} fired: {clean(how)}\n")
 
 
 def _show_world(zave: Context) -> None:

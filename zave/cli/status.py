@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from zave.state.records import Overview
 from zave.ui.document import show
 from zave.ui.status import render_status
 
+if TYPE_CHECKING:
+    from zave.lifecycle.live import Live
+
 EXAMPLES = (
     ("zave status", "every instance"),
     ("zave status homelab --rehearse", "one, with its steps and nodes"),
@@ -27,6 +30,7 @@ EXAMPLES = (
     ("zave status -o json", "a zave/status/v1 document"),
 )
 _WATCH_SECONDS = 2.0
+_UNARMED: dict[str, Any] = {"armed": False, "source": None, "next_fire_at": None}
 # home, and erase what is below: no flicker, and the lines above stay in the scrollback
 _REDRAW = "\x1b[H\x1b[J"
 
@@ -61,8 +65,14 @@ def status_document(zave: Context, name: str | None) -> dict[str, Any]:
         found = [each for each in found if each.record.name == name]
         if not found:
             zave.record(name)
+    live = zave.look_at_clouds([each.record for each in found])
+    if live:  # what was learned is in the record now
+        names = {each.record.name for each in found}
+        found = [each for each in zave.store.overview() if each.record.name in names]
     folders = str(zave.directory.instances)
-    environments = [_environment(each, folders, rehearsal=zave.rehearsal) for each in found]
+    environments = [
+        _environment(each, folders, live.get(each.record.name), rehearsal=zave.rehearsal) for each in found
+    ]
     return {"schema": "zave/status/v1", "environments": environments}
 
 
@@ -78,9 +88,10 @@ def _lock(path: str) -> dict[str, Any] | None:
     return None if found is None else found._asdict()
 
 
-def _environment(overview: Overview, folders: str, *, rehearsal: bool) -> dict[str, Any]:
-    record, receipt = overview.record, overview.last_receipt
-    free = record.platform == "libvirt-k3s"
+def _environment(overview: Overview, folders: str, live: "Live | None", *, rehearsal: bool) -> dict[str, Any]:
+    record, receipt = (overview.record if live is None else live.record), overview.last_receipt
+    # a home lab has no bill; null: not known
+    free = 0.0 if record.platform == "libvirt-k3s" else None
     return {
         "name": record.name,
         "environment": record.environment,
@@ -94,10 +105,9 @@ def _environment(overview: Overview, folders: str, *, rehearsal: bool) -> dict[s
         "nodes": list(record.outputs.get("nodes", ())),
         "created_at": rfc3339(record.created_at),
         "expires_at": None if record.expires_at is None else rfc3339(record.expires_at),
-        "switch": {"armed": False, "source": None, "next_fire_at": None},
-        # a home lab has no bill; null: not known
-        "usd_per_hour": 0.0 if free else None,
-        "usd_spent": 0.0 if free else None,
+        "switch": _UNARMED if live is None else live.switch,
+        "usd_per_hour": free if live is None else live.usd_per_hour,
+        "usd_spent": free if live is None else live.usd_spent,
         "outputs": {key: record.outputs.get(key) for key in ("endpoint", "kubeconfig")},
         "lock": _lock(f"{folders}/{record.name}/lock"),
         "last_receipt": None if receipt is None else {**receipt._asdict(), "at": rfc3339(receipt.at)},

@@ -29,24 +29,21 @@ def command(
     """
     zave = Context(options_of(context))
     instance = zave.checked(env)
-    from zave.lifecycle.inventory import delete_all, sweep
+    from zave.lifecycle.inventory import Everything, delete_all, sweep
     from zave.ui.document import show
     from zave.ui.inventory import render_inventory
 
-    tools = zave.tools_for(zave.directory.instance(instance or "sweep"))
-    found = sweep(zave.store, tools.inventory.items(), tools.images.list(), instance=instance)
+    inventory, images = Everything(zave.inventories()), zave.images().list()
+    found = sweep(zave.store, inventory.items(), images, instance=instance)
     if delete and found.leaks:
-        sys.stderr.write(render_inventory(found.document(instance=instance, inventory=tools.inventory)))
+        sys.stderr.write(render_inventory(found.document(instance=instance, inventory=inventory)))
         ask = zave.asker(yes=yes)
         if ask is not None:
             ask(f"Delete {len(found.leaks)} leaked resources?")
-        delete_all(found.leaks, tools.inventory)
-        found = sweep(zave.store, tools.inventory.items(), tools.images.list(), instance=instance)
-    show(
-        found.document(instance=instance, inventory=tools.inventory),
-        render_inventory,
-        settings=zave.settings,
-    )
+        delete_all(found.leaks, inventory)
+        found = sweep(zave.store, inventory.items(), images, instance=instance)
+    document = found.document(instance=instance, inventory=inventory)
+    show(document, render_inventory, settings=zave.settings)
     if found.leaks:
         raise LeakError(
             f"{len(found.leaks)} resources stand that no live instance owns",

@@ -1,11 +1,11 @@
 """What exists, sorted: expected (a live instance's), standing (outlives instances), leaks."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from zave.errors import StepFailedError
-from zave.ports import Artifact, Inventory, Item
+from zave.ports import PENDING, Artifact, Inventory, Item
 from zave.state.records import ResourceRecord
 from zave.state.store import StateStore
 
@@ -19,7 +19,8 @@ class Sweep:
 
     expected: tuple[Item, ...]
     leaks: tuple[Item, ...]
-    standing: tuple[Artifact, ...] = field(default=())
+    standing: tuple[Item, ...] = ()
+    images: tuple[Artifact, ...] = ()
 
     def document(self, *, instance: str | None, inventory: Inventory) -> dict[str, Any]:
         """The `zave/inventory/v1` document."""
@@ -28,8 +29,11 @@ class Sweep:
             "instance": instance,
             "expected": [item_document(item) for item in self.expected],
             "standing": [
-                {"type": "image", "id": image.location, "name": image.name, "usd_per_month": 0.0}
-                for image in self.standing
+                *({**item_document(item), "usd_per_month": None} for item in self.standing),
+                *(
+                    {"type": "image", "id": image.location, "name": image.name, "usd_per_month": 0.0}
+                    for image in self.images
+                ),
             ],
             "leaks": [leak_document(item, inventory) for item in self.leaks],
         }
@@ -52,27 +56,34 @@ def leak_document(item: Item, inventory: Inventory) -> dict[str, Any]:
 def sweep(
     store: StateStore, items: Sequence[Item], images: Sequence[Artifact], *, instance: str | None
 ) -> Sweep:
-    """Sort `items`. With an instance only what is its own by record, or by name where no record is.
+    """Sort `items`. With an instance only what is its own, by record, by mark, or by name.
 
-    An instance is alive unless it was destroyed; what a destroyed one left is a leak.
+    An owner is the record's, or the one that the platform's own marks name. Expected is what the
+    record of a live instance wants; what a destroyed one left is a leak, and so is what Terraform
+    said it had destroyed.
     """
-    owners: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], tuple[str, bool]] = {}
     alive: dict[str, bool] = {}
     for record in store.instances():
         alive[record.name] = record.phase not in ("destroyed", "absent")
         for resource in store.resources(record.name):
-            if (resource.type, resource.name) not in owners or alive[record.name]:
-                owners[resource.type, resource.name] = record.name
+            # what Terraform said it destroyed is not expected, even while the rest of it stands
+            wanted = alive[record.name] and resource.state != "gone"
+            if (resource.type, resource.name) not in owners or wanted:
+                owners[resource.type, resource.name] = record.name, wanted
     expected: list[Item] = []
     leaks: list[Item] = []
     for item in items:
-        owner = owners.get((item.type, item.name))
+        if item.standing or item.state == PENDING:
+            continue
+        owner, wanted = owners.get((item.type, item.name), (item.owner, alive.get(item.owner or "", False)))
         if owner is None:
             if item.name.startswith(PREFIX) and instance in (None, _named_after(item, alive)):
                 leaks.append(item)
         elif instance in (None, owner):
-            (expected if alive[owner] else leaks).append(item)
-    return Sweep(tuple(expected), tuple(leaks), tuple(images))
+            (expected if wanted else leaks).append(item)
+    standing = [item for item in items if item.standing]
+    return Sweep(tuple(expected), tuple(leaks), tuple(standing), tuple(images))
 
 
 def _named_after(item: Item, instances: Iterable[str]) -> str | None:
@@ -97,3 +108,35 @@ def recorded(resources: Iterable[ResourceRecord], items: Iterable[Item]) -> list
     """The items that a record names, with their records."""
     there = {(item.type, item.name): item for item in items}
     return [(r, there[r.type, r.name]) for r in resources if (r.type, r.name) in there]
+
+
+class Everything:
+    """Several inventories as one: a host's and an account's."""
+
+    def __init__(self, inventories: Sequence[Inventory]) -> None:
+        self._inventories = inventories
+
+    @property
+    def source(self) -> str:
+        """All their names."""
+        return ", ".join(inventory.source for inventory in self._inventories)
+
+    @property
+    def types(self) -> frozenset[str]:
+        """All that any of them can show."""
+        return frozenset[str]().union(*(inventory.types for inventory in self._inventories))
+
+    def items(self) -> list[Item]:
+        """What exists anywhere."""
+        return [item for inventory in self._inventories for item in inventory.items()]
+
+    def delete(self, item: Item) -> None:
+        """Delete `item` where things of its type are."""
+        self._of(item).delete(item)
+
+    def how_to_delete(self, item: Item) -> str:
+        """One command line for a person."""
+        return self._of(item).how_to_delete(item)
+
+    def _of(self, item: Item) -> Inventory:
+        return next(inventory for inventory in self._inventories if item.type in inventory.types)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zave.engine.step import Step
 from zave.errors import PreconditionError
+from zave.lifecycle.cleanup import Cleanup, LocalCleanup
 from zave.lifecycle.run import Journal, Run, close_cut_off_runs
 from zave.platforms import blueprint_of
 from zave.platforms.blueprint import Blueprint
@@ -49,6 +50,15 @@ class Place:
         """The platform's steps for this instance."""
         return self.blueprint.steps
 
+    @cached_property
+    def cleanup(self) -> Cleanup:
+        """How a teardown of this platform ends."""
+        if self.site.tools.cloud is None:
+            return LocalCleanup(self.site)
+        from zave.lifecycle.cloud_cleanup import CloudCleanup
+
+        return CloudCleanup(self.site, self.site.tools.cloud)
+
     def record(self) -> InstanceRecord:
         """The instance's record; a fresh one, not stored yet, where there is none."""
         found = self.site.store.instance(self.instance)
@@ -64,6 +74,15 @@ class Place:
             spec=spec_document(self.spec),
             outputs={},
         )
+
+    def begin_life(self) -> InstanceRecord:
+        """The record to bring up: stored, and with a new moment of creation after a teardown."""
+        record = self.record()
+        if record.phase in ("absent", "destroyed"):
+            now = self.site.tools.clock.now()
+            record = replace(record, phase="absent", created_at=now, expires_at=None, outputs={})
+        self.site.store.save_instance(record)
+        return record
 
     def save(self, *, phase: Phase, **changes: Any) -> None:
         """Store the instance's record in a new phase."""

@@ -41,7 +41,7 @@ def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, A
                 if r.action in counts
             ],
         },
-        "cost": _nothing_to_pay(),
+        "cost": _cost(place, changes),
     }
 
 
@@ -73,6 +73,19 @@ def scratch_plan(place: Place) -> Plan:
         return terraform.plan()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cost(place: Place, changes: Plan) -> dict[str, Any]:
+    """The estimate for what will stand: from the plan, or from the last one where nothing changes."""
+    if place.spec.platform == "libvirt-k3s":
+        return _nothing_to_pay()
+    from zave.platforms.aws_eks import priced_plan
+
+    if not changes.document:
+        kept: dict[str, Any] | None = place.site.store.fact(place.instance, "estimate")
+        return kept or _nothing_to_pay()
+    ttl = place.site.ttl if place.site.ttl is not None else place.spec.ttl.default
+    return priced_plan(changes.document, place.spec, ttl=ttl, at=place.site.tools.clock.now()).document()
 
 
 def _nothing_to_pay() -> dict[str, Any]:

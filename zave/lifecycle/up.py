@@ -18,12 +18,12 @@ Ask = Callable[[str], None]
 def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None:
     """Bring the instance up. `ask` (None: nobody is asked) raises DeclinedError for a no."""
     place.require_same_platform()
-    before = place.record()
-    place.site.store.save_instance(before)
+    before = place.begin_life()
     with running(place.journal, command="up", arguments=arguments) as run:
         place.take_over(run)
         try:
-            _bring_up(place, run, ask)
+            with place.cleanup.hold(run):
+                _bring_up(place, run, ask)
         except DeclinedError:
             raise
         except BaseException:
@@ -44,6 +44,7 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
     place.save(phase="provisioning", spec=spec_document(place.spec))
     outputs = execute(run.execution, actions)
     place.save(phase="ready", outputs=_shown(place, outputs))
+    place.cleanup.meter()
 
 
 def _shown(place: Place, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zave.errors import NotThereYetError
-
 if TYPE_CHECKING:
     from zave.platforms.blueprint import Blueprint
     from zave.spec import AwsSpec, LibvirtSpec
@@ -12,12 +10,11 @@ if TYPE_CHECKING:
 
 
 def blueprint_of(spec: "LibvirtSpec | AwsSpec", *, site: "Site", ssh_keys: Sequence[str]) -> "Blueprint":
-    """What the spec's platform makes of it. Raises NotThereYetError for one without steps."""
+    """What the spec's platform makes of it."""
     if spec.platform == "libvirt-k3s":
         from zave.platforms import libvirt_k3s
 
         return libvirt_k3s.blueprint(spec, site=site, ssh_keys=ssh_keys)
-    raise NotThereYetError(
-        f"platform {spec.platform} is not built yet",
-        resolution="the home lab is there: zave up homelab --rehearse",
-    )
+    from zave.platforms import aws_eks
+
+    return aws_eks.blueprint(spec, site=site)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zave.engine.step import Step
+from zave.errors import PreconditionError
 from zave.gitops.tree import render_tree
 from zave.platforms.blueprint import Blueprint
 from zave.platforms.images import image_request
@@ -38,6 +39,8 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
         base=spec.image.base,
         builder="qemu",
     )
+    if tools.hypervisor is None:
+        raise PreconditionError("no hypervisor is at hand for a libvirt-k3s environment")
     acceleration = tools.hypervisor.capacity(pool=spec.libvirt.pool).acceleration
 
     def variables(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
             cluster=tools.cluster,
             clock=tools.clock,
             instance=instance,
-            nodes=[node.name for node in nodes_of(spec, instance)],
+            expected=[node.name for node in nodes_of(spec, instance)],
             limit=site.limits["nodes"],
         ),
     ]

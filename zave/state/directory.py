@@ -102,6 +102,11 @@ class StateDirectory:
         return cls(root=base / "rehearsal" if rehearsal else base, base=base)
 
     @property
+    def checked_specs(self) -> Path:
+        """The folder of `KeptSpecs`: what is right for a rehearsal is right for all."""
+        return self.base / "checked-specs"
+
+    @property
     def database(self) -> Path:
         """The file of `StateStore`."""
         return self.root / "state.db"

@@ -226,7 +226,7 @@ class StateStore:
             )
 
     def mark_resources(self, instance: str, resources: Sequence[ResourceRecord]) -> None:
-        """Record what became of intended resources, all or none. An id once known stays.
+        """Record what became of intended resources, all or none: state and name. An id once known stays.
 
         Raises StateError when one of them was never intended.
         """
@@ -234,8 +234,9 @@ class StateStore:
             for resource in resources:
                 known = None if resource.id is None else rows.plain(resource.id)
                 changed = connection.execute(
-                    "UPDATE resources SET state = ?, id = coalesce(?, id) WHERE instance = ? AND address = ?",
-                    (resource.state, known, instance, resource.address),
+                    "UPDATE resources SET state = ?, name = ?, id = coalesce(?, id) "
+                    "WHERE instance = ? AND address = ?",
+                    (resource.state, rows.plain(resource.name), known, instance, resource.address),
                 )
                 _must_exist(changed.rowcount, f"resource {resource.address} of {instance}")
 

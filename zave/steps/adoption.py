@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zave.engine.step import StepRun
 from zave.errors import PreconditionError
 from zave.events import Notice
-from zave.ports import Item
+from zave.ports import PENDING, Item
 from zave.state.records import ResourceState
 from zave.steps.site import Site
 from zave.tools.terraform import Plan, Terraform
@@ -66,7 +66,8 @@ class Adoption:
         found = [
             (wanted[item.type, item.name], item)
             for item in self.site.tools.inventory.items()
-            if (item.type, item.name) in wanted
+            # what is on its way out is of an earlier life: a KMS key lingers for days
+            if (item.type, item.name) in wanted and item.state != PENDING
         ]
         self._refuse([item for _, item in found])
         return found

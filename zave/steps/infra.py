@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,17 @@ def require_state(site: Site, *, cut_off: bool, emit: Emit) -> None:
 
 @dataclass(frozen=True)
 class Infra:
-    """Plans, records, applies; destroys. `variables` makes Terraform's input from earlier outputs."""
+    """Plans, records, applies; destroys.
+
+    `variables` makes Terraform's input from earlier outputs; `planned` is shown each plan before it
+    is applied.
+    """
 
     site: Site
     root: RootTemplate
     variables: Variables
     inputs: Mapping[str, Any]
+    planned: Callable[[Plan, StepRun], None] | None = None
     name: str = "infra"
     needs: tuple[str, ...] = ("render", "image")
 
@@ -80,14 +86,19 @@ class Infra:
     def do(self, run: StepRun) -> dict[str, Any]:
         """Apply the root, adopting what an earlier, cut-off run made and Terraform's state lacks."""
         require_state(self.site, cut_off=run.cut_off, emit=run.emit)
-        write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
         told: list[Mapping[str, Any]] = []
         terraform = self._terraform(run, told)
         terraform.write_imports([])
         run.say("terraform init")
-        terraform.init()
+        with ThreadPoolExecutor(1, thread_name_prefix="init") as beside:
+            installed = beside.submit(terraform.init)
+            # init needs no values: first-boot files are rendered while Terraform is at work
+            write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
+            installed.result()
         run.say("terraform plan")
         plan = Adoption(self.site, terraform, run).of(terraform.plan())
+        if self.planned is not None and plan.has_changes:
+            self.planned(plan, run)
         if plan.has_changes:
             # recorded before apply: whatever happens next, the record knows these names
             self.site.store.intend_resources(self.site.instance, self._intended(plan), run.run_id)
@@ -165,7 +176,9 @@ class Infra:
         for record in self.site.store.resources(self.site.instance):
             resource = held.get(record.address)
             if resource is not None:
-                marks.append(dataclasses.replace(record, state="present", id=resource.id))
+                # some names are made of what only the apply told, such as an ARN
+                name = self.site.tools.identify(record.type, resource.values) or record.name
+                marks.append(dataclasses.replace(record, state="present", id=resource.id, name=name))
             elif record.state == "present":
                 marks.append(dataclasses.replace(record, state="gone"))
         self.site.store.mark_resources(self.site.instance, marks)
@@ -174,7 +187,8 @@ class Infra:
 def show(event: TerraformEvent, *, step: str, emit: Emit) -> None:
     """Pass on what Terraform does to a resource, and its warnings."""
     state = _STATES.get(event.kind)
-    if state is not None and event.action is not None:
+    # data sources are read by the dozen, and nothing happens to them
+    if state is not None and event.action not in (None, "read"):
         emit(
             ResourceChanged(
                 step,

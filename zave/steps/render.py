@@ -1,22 +1,23 @@
 """Step `render`: the Terraform root and the modules that it calls, written into the instance's folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zave.engine.step import Probe, StepRun, digest
 from zave.project import Project
-from zave.render import Renderer
+from zave.render import Renderer, write_private
 
 
 @dataclass(frozen=True)
 class RootTemplate:
-    """A Terraform root to render: its template folder, the modules it calls, values for the templates."""
+    """A Terraform root: its template folder, the modules it calls, values, files added as they are."""
 
     template: str
     modules: tuple[str, ...]
     values: Mapping[str, Any]
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def parts(self, project: Project) -> list[tuple[Path, str, Mapping[str, Any]]]:
         """(source folder, place below the root, values) of everything to be rendered.
@@ -34,14 +35,15 @@ class RootTemplate:
             place: renderer.render_tree(source, destination / place, values).digest
             for source, place, values in self.parts(project)
         }
-        return digest(digests)
+        for name, content in self.extra.items():
+            write_private(destination / name, content.encode())
+        return digest([digests, dict(self.extra)])
 
     def digest(self, project: Project) -> str:
         """What `write` would return, without writing."""
         renderer = Renderer(project)
-        return digest(
-            {place: renderer.digest_of(source, values) for source, place, values in self.parts(project)}
-        )
+        digests = {place: renderer.digest_of(source, values) for source, place, values in self.parts(project)}
+        return digest([digests, dict(self.extra)])
 
 
 class Render:

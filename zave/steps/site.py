@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zave.ports import Clock, Cluster, Hypervisor, ImageBuilder, Inventory
+from zave.ports.cloud import Cloud
 from zave.project import Project
 from zave.state.directory import InstanceFolder
 from zave.state.store import StateStore
@@ -28,10 +29,11 @@ class Tools:
 
     terraform: BoundTerraform
     inventory: Inventory
-    hypervisor: Hypervisor
+    hypervisor: Hypervisor | None
     images: ImageBuilder
     cluster: Cluster
     clock: Clock
+    cloud: Cloud | None = None
     identify: Callable[[str, Mapping[str, Any]], str | None] = by_name
 
 
@@ -40,7 +42,9 @@ class Site:
     """One instance's place: its name, folder and records, the project's files and the tools.
 
     `limits` are seconds of the world's time by what is waited for (`nodes`, `gitops`).
-    `state_folder` is where Terraform's state is kept.
+    `state_folder` is where Terraform's state is kept; `backend_override` is what replaces the
+    rendered backend there, if anything does. `ttl` is in seconds, None for the spec's default.
+    `label_rehearsal` is a label for documents, never a reason to do something else.
     """
 
     instance: str
@@ -50,3 +54,7 @@ class Site:
     tools: Tools
     limits: Mapping[str, float]
     state_folder: Path
+    environment: str
+    label_rehearsal: bool
+    backend_override: str | None = None
+    ttl: float | None = None

@@ -9,23 +9,29 @@ from zave.ports import Clock, Cluster
 
 
 class Verify:
-    """Waits until every expected node is Ready."""
+    """Waits until every expected node is Ready: named ones, or so many where the cloud names them."""
 
     name = "verify"
     needs = ("kubeconfig", "gitops")
 
     def __init__(
-        self, *, cluster: Cluster, clock: Clock, instance: str, nodes: Sequence[str], limit: float
+        self,
+        *,
+        cluster: Cluster,
+        clock: Clock,
+        instance: str,
+        expected: Sequence[str] | int,
+        limit: float,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._instance = instance
-        self._nodes = tuple(nodes)
+        self._expected = expected if isinstance(expected, int) else tuple(expected)
         self._limit = limit
 
     def fingerprint(self) -> str:
-        """The names of the nodes that must be there."""
-        return digest(self._nodes)
+        """The names of the nodes that must be there, or how many."""
+        return digest(self._expected)
 
     def probe(self, outputs: Mapping[str, Any]) -> Probe:
         """All nodes are Ready now."""
@@ -47,7 +53,10 @@ class Verify:
 
     def _missing(self) -> str | None:
         states = {node.name: node.state for node in self._cluster.nodes(instance=self._instance)}
-        for name in self._nodes:
+        if isinstance(self._expected, int):
+            ready = sum(state == "Ready" for state in states.values())
+            return None if ready >= self._expected else f"{ready} of {self._expected} nodes are Ready"
+        for name in self._expected:
             if states.get(name) != "Ready":
                 return f"node {name} is {states.get(name, 'Absent')}"
         return None

@@ -5,7 +5,7 @@ Terraform 1.11.4 and 1.15.5. What is unknown is ignored; what is broken stays te
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -125,15 +125,23 @@ def parse_validation(document: Any) -> tuple[Diagnostic, ...]:
 
 
 def failure(
-    what: str, diagnostics: Iterable[Diagnostic], *, root: Path, log: Path, said: str = ""
+    what: str,
+    diagnostics: Iterable[Diagnostic],
+    *,
+    root: Path,
+    log: Path,
+    said: str = "",
+    at_work: Sequence[str] = (),
 ) -> ToolFailedError:
-    """The error for a command that failed; `said` is its last words where it left no diagnostic."""
+    """The error for a command that failed; `said` is its last words where it left no diagnostic.
+
+    `at_work` are the addresses that it had begun: a provider that dies names none of them.
+    """
     errors = [item for item in diagnostics if item.severity == "error"]
     resolution = f"put it right and run the same command again; the whole log is {log}"
     if not errors:
-        return ToolFailedError(
-            what, details=said[-_SHOWN_CHARACTERS:] or None, where=str(root), resolution=resolution
-        )
+        details = "\n".join([said[-_SHOWN_CHARACTERS:], *_begun(at_work, [])]).strip()
+        return ToolFailedError(what, details=details or None, where=str(root), resolution=resolution)
     # init of Terraform 1.15 begins with a sentence that names no place, and then tells the errors
     first = next((item for item in errors if item.file), errors[0])
     shown = [_shown(item) for item in errors[:_SHOWN_DIAGNOSTICS]]
@@ -141,10 +149,19 @@ def failure(
         shown.append(f"... and {len(errors) - len(shown)} more errors")
     return ToolFailedError(
         f"{what}: {_line(first.summary)}",
-        details="\n".join(shown),
+        details="\n".join([*shown, *_begun(at_work, errors)]),
         where=_relative(first, root),
         resolution=resolution,
     )
+
+
+def _begun(addresses: Sequence[str], errors: Sequence[Diagnostic]) -> list[str]:
+    named = {error.address for error in errors}
+    unnamed = [address for address in addresses if address not in named]
+    if not unnamed:
+        return []
+    more = f" and {len(unnamed) - _SHOWN_DIAGNOSTICS} more" if len(unnamed) > _SHOWN_DIAGNOSTICS else ""
+    return [f"begun and not finished: {', '.join(unnamed[:_SHOWN_DIAGNOSTICS])}{more}"]
 
 
 def _event(document: dict[str, Any]) -> TerraformEvent | None:

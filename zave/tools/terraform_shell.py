@@ -60,12 +60,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """How a streaming command ended and what it said."""
+    """How a streaming command ended, what it said, and which addresses it had begun and not finished."""
 
     outcome: Outcome
     diagnostics: tuple[Diagnostic, ...] = ()
     counts: ChangeCounts | None = None
     said: str = ""
+    at_work: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Shell:
             what = f"{command} was ended by {_signal_name(-outcome.exit_code)}"
         else:
             what = f"{command} failed (exit code {outcome.exit_code})"
-        return failure(what, result.diagnostics, root=self.root, log=self.log, said=result.said)
+        return failure(
+            what, result.diagnostics, root=self.root, log=self.log, said=result.said, at_work=result.at_work
+        )
 
     def nonsense(self, arguments: Sequence[str]) -> ToolFailedError:
         """The error for a command that ended well and printed something else than it should."""
@@ -196,6 +199,7 @@ class _Collected:
         self._diagnostics: list[Diagnostic] = []
         self._counts: ChangeCounts | None = None
         self._said: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._at_work: dict[str, None] = {}
 
     def take(self, line: str) -> None:
         """One line of the stream."""
@@ -208,12 +212,17 @@ class _Collected:
             self._diagnostics.append(event.diagnostic)
         elif event.counts is not None:
             self._counts = event.counts
+        elif event.kind == "apply_start" and event.address is not None:
+            self._at_work[event.address] = None
+        elif event.kind == "apply_complete" and event.address is not None:
+            self._at_work.pop(event.address, None)
         if self._on_event is not None:
             self._on_event(event)
 
     def result(self, outcome: Outcome) -> Result:
         """All of it, once the command has ended."""
-        return Result(outcome, tuple(self._diagnostics), self._counts, "\n".join(self._said))
+        said = "\n".join(self._said)
+        return Result(outcome, tuple(self._diagnostics), self._counts, said, tuple(self._at_work))
 
 
 def terraform_environment(

@@ -46,12 +46,29 @@ def _changes(terraform: Mapping[str, Any] | None) -> list[str]:
 def _cost(cost: Mapping[str, Any] | None) -> list[str]:
     if cost is None:
         return []
+    if not (cost["lines"] or cost["ttl"]["expected"] or cost["month"]["expected"]):
+        return ["", "Cost: nothing that anybody bills"]
     lines = ["", "Cost:"]
     for name, span in (("until the TTL", cost.get("ttl")), ("a month", cost.get("month"))):
         # a home lab has no TTL
         if span is not None and span["hours"]:
             low, expected, high = (dollars(span[key]) for key in ("low", "expected", "high"))
             lines.append(f"  {name} ({span['hours']} h): {expected} (between {low} and {high})")
+    ends = bool(cost["ttl"]["hours"])
+    rows = [
+        (
+            one_line(line["item"]),
+            f"{line['quantity']:g} {line['unit']}",
+            f"{line['rate']:g}",
+            *((dollars(line["usd_ttl"]),) if ends else ()),
+            dollars(line["usd_month"]),
+            line["as_of"],
+        )
+        for line in cost["lines"]
+    ]
+    heads = ["item", "quantity", "rate", *(["until the TTL"] if ends else []), "a month", "as of"]
+    lines += [f"  {line}" for line in table(heads, rows).splitlines()]
+    lines += [f"  note: {one_line(warning)}" for warning in cost.get("warnings", ())]
     if cost.get("unpriced"):
         lines.append(f"  without a price: {', '.join(one_line(item) for item in cost['unpriced'])}")
     return lines

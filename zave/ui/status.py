@@ -41,6 +41,13 @@ def render_status(status: Mapping[str, Any], *, style: Style | None = None) -> s
     return table(columns, [_row(each, style) for each in found])
 
 
+def _switch(switch: Mapping[str, Any], style: Style) -> str:
+    if switch["armed"]:
+        fires = _moment(switch["next_fire_at"])
+        return style.paint("armed", "good") + f", fires {fires}, read back from {one_line(switch['source'])}"
+    return style.paint("NOT ARMED", "bad") if switch["source"] else ""
+
+
 def _row(each: Environment, style: Style) -> tuple[str, ...]:
     phase = each["phase"]
     receipt = each["last_receipt"]
@@ -66,6 +73,7 @@ def _story(each: Environment, style: Style) -> str:
         "environment": f"{each['environment']} on {each['platform']}",
         "created": _moment(each["created_at"]),
         "expires": _moment(each["expires_at"]) if each["expires_at"] else "",
+        "switch": _switch(each["switch"], style),
         "cost": _cost(each),
         "endpoint": one_line(each["outputs"]["endpoint"] or ""),
         "kubeconfig": one_line(each["outputs"]["kubeconfig"] or ""),

@@ -166,7 +166,10 @@ def test_apply_takes_the_saved_plan(terraform: Terraform, runner: PretendedRunne
     assert done is not None
     assert done.add == 1
     assert runner.arguments("apply") == [
-        ("apply", "-input=false", "-no-color", "-json", "-lock-timeout=60s", str(plan.path))
+        (
+            *("apply", "-input=false", "-no-color", "-json", "-lock-timeout=60s", "-parallelism=10"),
+            str(plan.path),
+        )
     ]
 
 

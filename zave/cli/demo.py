@@ -1,0 +1,74 @@
+"""`zave demo`: an AWS demo that cannot outlive its TTL."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zave.cli.context import Context, Luck
+from zave.cli.lifecycle_options import Fault, FaultFile, Name, Speed, StepTimeout, Yes
+from zave.cli.options import options_of
+from zave.errors import UsageError
+
+if TYPE_CHECKING:
+    from zave.lifecycle.place import Place
+
+EXAMPLES = (
+    ("zave demo aws --rehearse", "the whole life offline: no account, no cost"),
+    ("zave demo aws --ttl 24h --name second --rehearse", "a second one, for a day"),
+)
+
+ENVIRONMENT = "aws-demo"
+
+
+def command(
+    context: typer.Context,
+    platform: Annotated[Literal["aws"], typer.Argument(metavar="aws", help="Where: aws.")],
+    ttl: Annotated[
+        str | None,
+        typer.Option("--ttl", metavar="TIME", help="Time to live: 24h, 2d; the spec's default unless given."),
+    ] = None,
+    name: Name = None,
+    yes: Yes = False,
+    step_timeout: StepTimeout = None,
+    fault: Fault = None,
+    faults: FaultFile = None,
+    speed: Speed = None,
+) -> None:
+    """Bring up a demo whose end is armed and proven before anything costs.
+
+    The same as `zave up aws-demo`, with a time to live. A rerun keeps the
+    end that was set; `zave extend` moves it.
+    """
+    zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
+    instance, environment = zave.names(ENVIRONMENT, name)
+    with zave.locked(instance, command="demo"):
+        zave.try_luck(Luck(tuple(fault or ()), faults))
+        from zave.lifecycle.up import bring_up
+
+        place = zave.place(instance, environment, ttl=_seconds(ttl))
+        _require_within_maximum(place)
+        ask = zave.asker(yes=yes)
+        from zave.cli.account import offer_set_up
+
+        offer_set_up(zave, place, ask=ask)
+        bring_up(place, ask=ask, arguments=zave.arguments)
+
+
+def _seconds(ttl: str | None) -> float | None:
+    from zave.spec.units import DAY, HOUR, parse_duration
+
+    return None if ttl is None else parse_duration(ttl, what="lifetime", minimum=HOUR, maximum=30 * DAY)
+
+
+def _require_within_maximum(place: "Place") -> None:
+    from zave.spec.units import format_duration
+
+    spec, ttl = place.spec, place.site.ttl
+    if spec.platform != "aws-eks":
+        raise UsageError(f"{place.journal.environment} is no demo in AWS", resolution="zave up brings it up")
+    if ttl is not None and ttl > spec.ttl.maximum:
+        raise UsageError(
+            f"--ttl {format_duration(int(ttl))} is longer than the spec's ttl.maximum "
+            f"{format_duration(spec.ttl.maximum)}",
+            resolution="choose a shorter one, or raise ttl.maximum in the environment's file",
+        )

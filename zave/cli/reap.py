@@ -1,0 +1,136 @@
+"""`zave reap`: take down what has outlived its TTL. What the switch, a timer and CI run."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zave.cli.completion import complete_instances
+from zave.cli.context import Context, Luck
+from zave.cli.lifecycle_options import Fault, FaultFile, Speed, StepTimeout
+from zave.cli.options import options_of
+from zave.errors import LeakError, UsageError, ZaveError
+
+if TYPE_CHECKING:
+    from zave.state.records import InstanceRecord
+
+EXAMPLES = (
+    ("zave reap --rehearse", "everything that is past its TTL"),
+    ("zave reap aws-demo --rehearse", "one instance, if it is past its TTL"),
+    ("zave reap --from-bundle DIR --mode check", "what the switch runs, with nothing of the user's"),
+)
+
+_STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
+
+
+def command(
+    context: typer.Context,
+    env: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ENV]", help="The instance; all unless given.", autocompletion=complete_instances
+        ),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Everything that is past its TTL: the default.")
+    ] = False,
+    from_bundle: Annotated[
+        Path | None, typer.Option("--from-bundle", metavar="DIR", help="Work from an unpacked bundle alone.")
+    ] = None,
+    mode: Annotated[
+        Literal["check", "destroy"], typer.Option("--mode", help="With a bundle: only prove, or destroy.")
+    ] = "destroy",
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", metavar="NAME", envvar="ZAVE_INSTANCE", help="Whose bundle it must be."),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="ID", envvar="CODEBUILD_BUILD_ID", help="What the cloud calls the run."
+        ),
+    ] = None,
+    step_timeout: StepTimeout = None,
+    fault: Fault = None,
+    faults: FaultFile = None,
+    speed: Speed = None,
+) -> None:
+    """Take down every instance that is past its TTL.
+
+    Nothing is touched before its expiry. With --from-bundle neither record
+    nor project is needed: that is how the switch runs it.
+    """
+    zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
+    zave.try_luck(Luck(tuple(fault or ()), faults))
+    if from_bundle is not None:
+        from zave.cli.destroyer import run_bundle
+
+        with tempfile.TemporaryDirectory(prefix="zave-destroyer-") as work:
+            run_bundle(zave, from_bundle, work=Path(work), mode=mode, named=(instance, run))
+        return
+    if env is not None and all_:
+        raise UsageError("say ENV or --all, not both", resolution="zave reap takes everything expired")
+    _reap(zave, zave.checked(env))
+
+
+def _reap(zave: Context, only: str | None) -> None:
+    failures: list[ZaveError] = []
+    expired = [record for record in _candidates(zave, only) if _is_due(zave, record, failures)]
+    if not expired and not failures:
+        if only is not None:
+            record = zave.record(only)
+            end = record.expires_at.isoformat(timespec="seconds") if record.expires_at else "never"
+            raise UsageError(
+                f"{only} is not past its TTL (its end: {end})",
+                resolution=f"zave down {only} takes it down now",
+            )
+        _tell_nothing_done(zave)
+    for record in expired:
+        try:
+            with zave.locked(record.name, command="reap"):
+                from zave.lifecycle.down import tear_down
+
+                place = zave.recorded_place(record.name)
+                tear_down(place, ask=None, recover=False, arguments=zave.arguments)
+        except ZaveError as error:
+            # the others must go all the same
+            failures.append(error)
+    if failures:
+        raise next((error for error in failures if isinstance(error, LeakError)), failures[0])
+
+
+def _tell_nothing_done(zave: Context) -> None:
+    """End as every run does, with nothing of any instance's in between."""
+    from zave.events import Bus, Notice, RunFinished
+    from zave.state.run_id import next_run_id
+    from zave.ui.sinks import sink_for
+
+    bus = Bus(zave.clock, [sink_for(zave.settings, quiet=zave.options.quiet, verbose=False)])
+    bus.emit(Notice("info", "nothing is past its TTL"))
+    run_id = next_run_id(zave.clock.now(), last=None)
+    bus.emit(
+        RunFinished(run_id, "reap", "all", outcome="done", exit_code=0, seconds=0.0, virtual_seconds=0.0)
+    )
+    bus.close()
+
+
+def _candidates(zave: Context, only: str | None) -> "list[InstanceRecord]":
+    """Instances with an end that were not taken down."""
+    if only is not None:
+        return [zave.record(only)]
+    if not zave.directory.database.exists():
+        return []
+    return [r for r in zave.store.instances() if r.phase in _STANDING and r.expires_at is not None]
+
+
+def _is_due(zave: Context, record: "InstanceRecord", failures: list[ZaveError]) -> bool:
+    """Whether its end has come: by its switch in the cloud, which another machine may have moved."""
+    try:
+        cloud = zave.recorded_place(record.name).site.tools.cloud
+        schedule = None if cloud is None else cloud.switchboard.schedule(record.name)
+    except ZaveError as error:
+        failures.append(error)
+        return False
+    end = record.expires_at if schedule is None else schedule.first_fire_at
+    return end is not None and end <= zave.clock.now()

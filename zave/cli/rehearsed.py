@@ -1,0 +1,147 @@
+"""The rehearsal's adapters, all of them: what `cli/context.py` chooses where `--rehearse` is given."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zave.ports import Request
+from zave.rehearsal.world import World
+from zave.settings import Settings
+from zave.state.directory import InstanceFolder, StateDirectory
+from zave.steps.site import Tools
+
+if TYPE_CHECKING:
+    from zave.ports import Inventory
+    from zave.process import ProcessRunner
+    from zave.rehearsal.cloud import SimulatedCloud
+    from zave.spec import AwsSpec, LibvirtSpec
+    from zave.tools.terraform_factory import BoundTerraform
+
+# a rehearsal's programs take seconds: what takes minutes hangs
+_STEP_TIMEOUT = 120
+_GRACE = 10.0
+# the destroyer's child rehearses a whole teardown
+_DESTROYER_TIMEOUT = 300.0
+# whose account it is while the spec does not say; AWS's own documentation uses this number
+_ACCOUNT = "123456789012"
+_REGION = "us-east-1"
+
+SSH_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA rehearsal-opens-nothing"
+)
+"""A key that opens nothing, for machines without any; says so itself."""
+
+
+class Rehearsed:
+    """Simulated hypervisor, cloud, cluster and images in one world; Terraform is the real one."""
+
+    def __init__(self, directory: StateDirectory, settings: Settings, runner: "ProcessRunner") -> None:
+        self._directory = directory
+        self._settings = settings
+        self._runner = runner
+
+    @cached_property
+    def world(self) -> World:
+        """The simulated world: the caller's own, or the one that a simulated cloud hands its builds."""
+        handed = os.environ.get("ZAVE_WORLD")
+        self._directory.prepare()
+        world = World.open(Path(handed) if handed else self._directory.world)
+        if self._settings.origins["speed"] != "default":
+            world.clock.set_speed(self._settings.speed)
+        return world
+
+    def tools(self, spec: "LibvirtSpec | AwsSpec", folder: InstanceFolder) -> Tools:
+        """The adapters for one instance of the spec's platform."""
+        from zave.rehearsal.cluster import SimulatedCluster
+        from zave.rehearsal.hypervisor import SimulatedHypervisor
+        from zave.rehearsal.images import SimulatedImages
+
+        common = {
+            "terraform": self._terraform(folder),
+            "images": SimulatedImages(self.world),
+            "cluster": SimulatedCluster(self.world),
+            "clock": self.world.clock,
+        }
+        if spec.platform == "libvirt-k3s":
+            hypervisor = SimulatedHypervisor(self.world)
+            return Tools(**common, inventory=hypervisor, hypervisor=hypervisor)  # type: ignore[arg-type]
+        from zave.aws.identity import identity
+
+        cloud = self.cloud(region=spec.aws.region, account=spec.aws.account or _ACCOUNT)
+        return Tools(
+            **common,  # type: ignore[arg-type]
+            inventory=cloud.inventory,
+            hypervisor=None,
+            cloud=cloud,
+            identify=identity,
+        )
+
+    def inventories(self) -> "list[Inventory]":
+        """Everything that can be swept: the host, and the account once anything is in it."""
+        from zave.rehearsal.hypervisor import SimulatedHypervisor
+
+        found: list[Inventory] = [SimulatedHypervisor(self.world)]
+        if self.world.things(provider="aws"):
+            found.append(self.cloud(region=_REGION, account=_ACCOUNT).inventory)
+        return found
+
+    def cloud(self, *, region: str = _REGION, account: str = _ACCOUNT) -> "SimulatedCloud":
+        """The simulated account; its destroyer is a child process with nothing of the user's."""
+        from zave.rehearsal.cloud import SimulatedCloud
+
+        return SimulatedCloud(self.world, region=region, account=account, launch=self._launch)
+
+    def state_folder(self, key: str) -> Path:
+        """Where the simulated bucket keeps the Terraform state of `key`."""
+        from zave.rehearsal.bucket import bucket_folder
+
+        return (bucket_folder(self.world) / key).parent
+
+    def backend_override(self, key: str) -> str:
+        """What replaces the S3 backend: a local one, in the simulated bucket's own folder."""
+        from zave.platforms.aws_values import override_local
+        from zave.rehearsal.bucket import bucket_folder
+
+        path = bucket_folder(self.world) / key
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return override_local(str(path))
+
+    def try_luck(self, faults: Sequence[str], file: Path | None) -> None:
+        """Put faults into the world."""
+        from zave.rehearsal.faults import load_faults, parse_fault
+
+        for fault in [*map(parse_fault, faults), *(load_faults(file) if file is not None else ())]:
+            self.world.faults.add(fault)
+
+    def _terraform(self, folder: InstanceFolder) -> "BoundTerraform":
+        from zave.rehearsal.mirror import install_mirror
+        from zave.tools.terraform import Limits
+        from zave.tools.terraform_engine import choose_engine
+        from zave.tools.terraform_factory import BoundTerraform
+
+        cache = self._directory.base / "tool-versions.json"
+        engine = choose_engine(runner=self._runner, environment=os.environ, cache=cache)
+        chosen = self._settings.origins["step_timeout"] != "default"
+        seconds = float(self._settings.step_timeout if chosen else _STEP_TIMEOUT)
+        limits = Limits(query=seconds, init=seconds, plan=seconds, apply=seconds, interrupt_grace=_GRACE)
+        return BoundTerraform(
+            engine=engine,
+            runner=self._runner,
+            environment={
+                "TF_CLI_CONFIG_FILE": str(install_mirror(self.world.folder / "mirror")),
+                "ZAVE_WORLD": str(self.world.path),
+                **{k: v for k, v in os.environ.items() if k.startswith("ZAVE_WORLD_")},
+            },
+            survivors=folder.survivors,
+            limits=limits,
+            relock=True,
+            parallelism=self._settings.parallelism,
+        )
+
+    def _launch(self, argv: Sequence[str], environment: Mapping[str, str], *, cwd: Path, log: Path) -> int:
+        request = Request(
+            argv=tuple(argv), cwd=cwd, log=log, environment=environment, timeout=_DESTROYER_TIMEOUT
+        )
+        return self._runner.run(request).exit_code

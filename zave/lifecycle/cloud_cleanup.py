@@ -1,0 +1,147 @@
+"""What ends a teardown in a cloud account: sweep by owner in passes, receipt in the bucket, switch last."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from zave.aws.destroyer import forget_life
+from zave.aws.keys import old_state_key, receipt_key, state_key
+from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
+from zave.aws.settlement import settlement
+from zave.aws.state import look_at_state
+from zave.aws.state_lock import wait_for_state_lock
+from zave.aws.sweep import Refusal, Sweep, Swept, belongs, read_baseline
+from zave.aws.switch import run_ended
+from zave.cost.catalogue import Catalogue
+from zave.cost.ledger import keep_spans, settle
+from zave.cost.meter import usd_per_hour
+from zave.errors import PreconditionError
+from zave.lifecycle.cleanup import GOING, beating, note_going
+from zave.lifecycle.learn import mark_undone
+from zave.lifecycle.run import Run
+from zave.ports import Item
+from zave.ports.cloud import Bucket, Cloud
+from zave.receipt import Settlement
+from zave.steps.infra import SEAL
+from zave.steps.site import Site
+
+
+@dataclass
+class CloudCleanup:
+    """An AWS demo's: tags and networks tell whose a thing is, whether any record knows it or not."""
+
+    site: Site
+    cloud: Cloud
+    # whose a thing is stands on the thing: Terraform is not needed to find it
+    sweeps_after_failure: bool = True
+    _lock: RunLock | None = None
+
+    @contextmanager
+    def hold(self, run: Run) -> Iterator[None]:
+        """Hold the instance's lock in the bucket, with a heartbeat. No bucket: nothing can stand yet."""
+        bucket = self._bucket()
+        if bucket is None:
+            yield
+            return
+        origin = f"{os.uname().nodename}:{self.site.folder.root}"
+        self._lock = RunLock(
+            bucket,
+            self.site.tools.clock,
+            instance=self.site.instance,
+            worker=Worker(run.id, cast(Work, run.command), origin),
+            dead=lambda holding: run_ended(self.cloud, holding.id),
+        )
+        self._lock.acquire()
+        try:
+            with beating(run, self._lock.beat):
+                wait_for_state_lock(
+                    bucket,
+                    self.site.tools.clock,
+                    instance=self.site.instance,
+                    longest_apply=LONGEST_APPLY,
+                    say=run.notice,
+                    beat=self._lock.beat,
+                )
+                yield
+        finally:
+            self._lock.release()
+
+    def note(self) -> None:
+        """Note what the record knows and what the account shows as the instance's."""
+        note_going(self.site, self._own())
+
+    def meter(self) -> None:
+        """Keep the spans of what stands, as the inventory shows it."""
+        record = self.site.store.instance(self.site.instance)
+        if record is not None:
+            now = self.site.tools.clock.now()
+            keep_spans(self.site.store, record, self.site.tools.inventory.items(), now=now)
+
+    def sweep(self, run: Run) -> Settlement:
+        """Delete everything of the instance's that is left, in passes; tell what resists."""
+        inventory, bucket = self.site.tools.inventory, self._bucket()
+        swept = Sweep(
+            inventory,
+            self.site.tools.clock,
+            self.site.instance,
+            frozenset() if bucket is None else read_baseline(bucket, self.site.instance),
+            say=run.notice,
+            beat=lambda: None if self._lock is None else self._lock.beat(),
+        ).run()
+        return self._settlement(swept)
+
+    def standing(self) -> Settlement:
+        """Everything of the instance's that the account shows."""
+        left = tuple(Refusal(item, f"it is {item.state}") for item in self._own())
+        return self._settlement(Swept((), (), left, 0))
+
+    def conclude(self, document: dict[str, Any], *, clean: bool) -> None:
+        """Put the receipt into the bucket; once nothing is left, take the switch away, last of all."""
+        bucket = self._bucket()
+        if bucket is None:
+            return
+        key = receipt_key(self.site.instance, self.site.tools.clock.now())
+        bucket.put(key, (json.dumps(document, indent=1) + "\n").encode())
+        if clean:
+            self._settle_bill()
+            self.site.store.delete_fact(self.site.instance, GOING)
+            self._put_state_away(bucket)
+            forget_life(bucket, self.site.instance)
+            self.cloud.switchboard.remove_schedule(self.site.instance)
+
+    def _put_state_away(self, bucket: Bucket) -> None:
+        """A state that still names resources, after a sweep without Terraform, describes nothing more."""
+        instance, store = self.site.instance, self.site.store
+        state = look_at_state(bucket, instance)
+        if state.kind == "damaged" or state.resources:
+            bucket.put(old_state_key(instance, self.site.tools.clock.now()), state.content)
+            bucket.delete(state_key(instance))
+            store.delete_fact(instance, SEAL)
+        mark_undone(store, instance, reason="swept")
+
+    def _settle_bill(self) -> None:
+        record = self.site.store.instance(self.site.instance)
+        if record is not None:
+            settle(self.site.store, record, at=self.site.tools.clock.now())
+
+    def _own(self) -> list[Item]:
+        return [i for i in self.site.tools.inventory.items() if belongs(i, self.site.instance)]
+
+    def _bucket(self) -> Bucket | None:
+        try:
+            return self.cloud.bucket
+        except PreconditionError:
+            return None
+
+    def _settlement(self, swept: Swept) -> Settlement:
+        catalogue, now = Catalogue.load(self.cloud.region), self.site.tools.clock.now()
+        going = self.site.store.fact(self.site.instance, GOING) or []
+        return settlement(
+            swept,
+            going,
+            self.site.tools.inventory,
+            price=lambda item: usd_per_hour(item, catalogue, at=now),
+        )

@@ -1,0 +1,81 @@
+"""What happened while nobody was looking: the switch's receipts in the bucket, brought into the record."""
+
+import dataclasses
+import json
+from datetime import datetime
+from typing import Any
+
+from zave.aws.keys import receipt_prefix
+from zave.clock import from_rfc3339
+from zave.cost.ledger import settle
+from zave.errors import PreconditionError
+from zave.lifecycle.cleanup import GOING
+from zave.ports.cloud import Cloud
+from zave.receipt import receipt_digest
+from zave.state.records import InstanceRecord
+from zave.state.store import StateStore
+from zave.steps.infra import SEAL
+
+# phases in which a record expects something to stand
+STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
+
+
+def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> InstanceRecord:
+    """The record as the bucket and the schedule say it should be, stored where it had to change.
+
+    A receipt of this life without leaks, and no schedule any more: the switch destroyed the instance.
+    """
+    if record.phase not in STANDING:
+        return record
+    receipts = _receipts(cloud, record)
+    known = {r.document.get("sha256") for r in store.receipts(record.name)}
+    fresh = [r for r in receipts if r["sha256"] not in known]
+    if fresh:
+        run = store.begin_run(instance=record.name, command="learn", arguments=[])
+        for document in fresh:
+            store.add_receipt(record.name, document, run.id)
+        store.finish_run(run.id, outcome="done", exit_code=0, seconds=0.0, virtual_seconds=0.0, error=None)
+    gone = receipts and not receipts[-1]["leaks"] and cloud.switchboard.schedule(record.name) is None
+    if not gone:
+        return record
+    return _destroyed(store, record, at=from_rfc3339(receipts[-1]["at"]))
+
+
+def _destroyed(store: StateStore, record: InstanceRecord, *, at: datetime) -> InstanceRecord:
+    settle(store, record, at=at)
+    after = dataclasses.replace(record, phase="destroyed", outputs={})
+    store.save_instance(after)
+    mark_undone(store, record.name, reason="by the switch")
+    # the state that this seal belongs to was put away with what it described
+    for key in (SEAL, GOING):
+        store.delete_fact(record.name, key)
+    return after
+
+
+def mark_undone(store: StateStore, instance: str, *, reason: str) -> None:
+    """Record that nothing of the instance stands any more, whoever saw to that."""
+    resources = [r for r in store.resources(instance) if r.state != "gone"]
+    store.mark_resources(instance, [dataclasses.replace(r, state="gone") for r in resources])
+    for name, step in store.steps(instance).items():
+        if step.state != "undone":
+            store.begin_step(instance, name, run_id=step.run_id, fingerprint=None, verb="undo")
+            store.finish_step(instance, name, state="undone", seconds=0.0, virtual_seconds=0.0, reason=reason)
+
+
+def _receipts(cloud: Cloud, record: InstanceRecord) -> list[dict[str, Any]]:
+    """Whole receipts of this life of the instance, oldest first. What was altered counts for nothing."""
+    try:
+        bucket = cloud.bucket
+    except PreconditionError:
+        return []
+    found: list[dict[str, Any]] = []
+    for stored in bucket.list(receipt_prefix(record.name)):
+        content = bucket.get(stored.key)
+        try:
+            document: dict[str, Any] = json.loads(content or b"")
+            whole = document["sha256"] == receipt_digest(document)
+            if whole and from_rfc3339(document["at"]) >= record.created_at:
+                found.append(document)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return sorted(found, key=lambda document: str(document["at"]))

@@ -1,0 +1,71 @@
+"""Step `ttl-switch`: the dead-man's switch, armed and proven before anything that costs is made."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zave.aws.bundle import InstanceFacts, Packed, build_bundle
+from zave.aws.switch import arm
+from zave.clock import rfc3339
+from zave.engine.step import Probe, StepRun, digest
+from zave.ports.cloud import Cloud
+from zave.render import write_tfvars
+from zave.steps.infra import VARIABLES, Variables
+from zave.steps.render import RootTemplate
+from zave.steps.site import Site
+
+
+@dataclass(frozen=True)
+class TtlSwitch:
+    """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry."""
+
+    site: Site
+    cloud: Cloud
+    root: RootTemplate
+    variables: Variables
+    facts: Callable[[], InstanceFacts]
+    spec: Mapping[str, Any]
+    ttl: float
+    name: str = "ttl-switch"
+    needs: tuple[str, ...] = ("state-backend", "render")
+
+    def fingerprint(self) -> str:
+        """Everything that the destroyer will work from; not the TTL, which `extend` changes."""
+        return digest([dict(self.spec), self.root.digest(self.site.project)])
+
+    def probe(self, outputs: Mapping[str, Any]) -> Probe:
+        """The schedule stands, is switched on and runs the bundle that was proven."""
+        schedule = self.cloud.switchboard.schedule(self.site.instance)
+        if schedule is None:
+            return Probe(False, "the switch is gone")
+        if not schedule.enabled or schedule.bundle_sha256 != outputs.get("bundle_sha256"):
+            return Probe(False, "the switch was altered")
+        return Probe(True)
+
+    def do(self, run: StepRun) -> dict[str, Any]:
+        """Pack what destroys the instance, set the schedule, prove it by a run in check mode."""
+        packed = self._pack(run)
+        run.say("arming the switch, and proving it by a run of the destroyer in check mode")
+        armed = arm(
+            self.cloud,
+            self.site.tools.clock,
+            instance=self.site.instance,
+            ttl=self.ttl,
+            bundle=packed,
+        )
+        record = self.site.store.instance(self.site.instance)
+        if record is not None:
+            self.site.store.save_instance(dataclasses.replace(record, expires_at=armed.expires_at))
+        return {
+            "expires_at": rfc3339(armed.expires_at),
+            "bundle_sha256": packed.sha256,
+            "proof": armed.proof.id,
+        }
+
+    def undo(self, run: StepRun) -> None:
+        """Nothing here: the switch outlives what it destroys, until the inventory is empty."""
+
+    def _pack(self, run: StepRun) -> Packed:
+        write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
+        return build_bundle(self.site.folder.terraform, spec=self.spec, facts=self.facts())
