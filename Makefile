@@ -92,7 +92,8 @@ fmt: dev  ## put Python and HCL into their canonical form
 	@for folder in terraform-modules templates; do $(terraform_fmt) $$folder; done
 
 drill: dev $(venv)/.compiled  ## kill zave COUNT times at random moments and at every step boundary (SEED to repeat)
-	@$(bin)/python tests/rehearsal/kill_drill.py --count $(COUNT) --every-boundary $(if $(SEED),--seed $(SEED))
+	@for drill in kill_drill aws_drill; do \
+	  $(bin)/python -m "tests.rehearsal.$$drill" --count $(COUNT) --every-boundary $(if $(SEED),--seed $(SEED)); done
 
 bench: dev $(venv)/.compiled  ## compare with plain Terraform and with kcli
 	@$(bin)/python benchmarks/startup.py $(ARGS)

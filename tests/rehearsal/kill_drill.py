@@ -21,15 +21,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-from zave.rehearsal.world import World
+from tests.rehearsal.killing import kill_everything, processes_knowing, send
+from zave.rehearsal.world import Thing, World
 
-Command = Literal["up", "down"]
 ZAVE = Path(sys.executable).with_name("zave")
-OPPOSITE: dict[Command, Command] = {"up": "down", "down": "up"}
 BOUNDARIES = ("step.started", "step.finished")
 # seconds; a rehearsal takes a few, so this means that it hangs
 LIMIT = 180.0
@@ -43,7 +43,7 @@ class DrillError(Exception):
 class Kill:
     """One kill: at `moment` (a fraction of the typical duration) or at the `boundary`-th step event."""
 
-    command: Command
+    command: str
     everything: bool
     moment: float = 0.0
     boundary: int | None = None
@@ -61,23 +61,25 @@ class Kill:
 class Measured:
     """What a run without a kill looks like."""
 
-    seconds: dict[Command, float]
-    boundaries: dict[Command, int]
+    seconds: dict[str, float]
+    boundaries: dict[str, int]
     standing: Counter[str]
 
 
-def kills(seed: int, count: int, *, boundaries: dict[Command, int], every_boundary: bool) -> list[Kill]:
+def kills(seed: int, count: int, *, boundaries: dict[str, int], every_boundary: bool) -> list[Kill]:
     """`count` kills; with `every_boundary` these are all at random moments and each boundary comes on top."""
     chance = random.Random(seed)
     planned: list[Kill] = []
-    sides: tuple[Command, Command] = ("up", "down")
+    commands = tuple(boundaries)
     for number in range(count):
-        command = sides[number % 2]
-        at_boundary = not every_boundary and number % 4 >= 2
+        rounds = number // len(commands)
+        command = commands[number % len(commands)]
+        # each command gets each kind of moment, and each kind of kill, in a few rounds
+        at_boundary = not every_boundary and boundaries[command] > 0 and (number + rounds) // 2 % 2 == 1
         planned.append(
             Kill(
                 command,
-                everything=(number // 2) % 2 == 0 if not at_boundary else chance.random() < 0.5,
+                everything=(number + rounds) % 2 == 0,
                 moment=chance.random(),
                 boundary=chance.randrange(boundaries[command]) if at_boundary else None,
                 fresh=chance.random() < 0.2,
@@ -88,7 +90,7 @@ def kills(seed: int, count: int, *, boundaries: dict[Command, int], every_bounda
     if every_boundary:
         planned += [
             Kill(command, everything=everything, boundary=boundary)
-            for command in sides
+            for command in commands
             for boundary in range(boundaries[command])
             for everything in (False, True)
         ]
@@ -96,65 +98,15 @@ def kills(seed: int, count: int, *, boundaries: dict[Command, int], every_bounda
     return planned
 
 
-# processes
-
-
-def processes_knowing(folder: Path) -> set[int]:
-    """Live processes whose environment names `folder`: all that zave starts inherit that."""
-    needle, found = os.fsencode(folder), set()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if needle in (entry / "environ").read_bytes():
-                found.add(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
-
-
-def descendants(root: int) -> set[int]:
-    """Every process below `root`, whatever its session."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                # after the name in brackets, which may hold anything: state, ppid
-                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = set(), [root]
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            found.add(child)
-            waiting.append(child)
-    return found
-
-
-def kill_everything(root: int, folder: Path) -> None:
-    """Stop `root` and all that belongs to it, then kill them: none can start another in between."""
-    stopped: set[int] = set()
-    while more := ({root} | descendants(root) | processes_knowing(folder)) - stopped:
-        for pid in more:
-            _signal(pid, signal.SIGSTOP)
-        stopped |= more
-    for pid in stopped:
-        _signal(pid, signal.SIGKILL)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # it ended by itself
-
-
-# the drill
-
-
 class Drill:
-    """One state directory after another, killed in."""
+    """One state directory after another, killed in. This one drills the home lab."""
+
+    instance: ClassVar[str] = "homelab"
+    # each command, and what may be run instead of it to recover
+    opposite: ClassVar[dict[str, str]] = {"up": "down", "down": "up"}
+    # the commands that have something to do only while the instance stands, and those after which it does
+    needs: ClassVar[frozenset[str]] = frozenset({"down"})
+    makes: ClassVar[frozenset[str]] = frozenset({"up"})
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -173,6 +125,15 @@ class Drill:
     def records(self) -> Path:
         """Where zave keeps what it knows about rehearsals."""
         return self.state / "rehearsal"
+
+    @property
+    def terraform_state(self) -> Path:
+        """Terraform's own state of the instance."""
+        return self.records / "instances" / self.instance / "terraform" / "terraform.tfstate"
+
+    def words(self, command: str) -> tuple[str, ...]:
+        """The command line of a command."""
+        return (command, self.instance, "--yes")
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """A zave whose output is JSON."""
@@ -202,35 +163,52 @@ class Drill:
         return output
 
     def measure(self) -> None:
-        """One clean life: how long each half takes, how many boundaries it has, what stands in between."""
+        """One clean life, to know what a run without a kill looks like."""
         self.begin_afresh()
-        seconds: dict[Command, float] = {}
-        boundaries: dict[Command, int] = {}
+        self.measured = self.live(tuple(self.opposite))
+        if not self.measured.standing or not all(self.measured.boundaries.values()):
+            raise DrillError("a clean run made nothing or told of no step: there is nothing to drill")
+
+    def live(self, commands: Sequence[str]) -> Measured:
+        """Run `commands` undisturbed: how long they take, their boundaries, what stands after the first."""
+        seconds: dict[str, float] = {}
+        boundaries: dict[str, int] = {}
         standing: Counter[str] = Counter()
-        halves: tuple[Command, Command] = ("up", "down")
-        for command in halves:
+        for command in commands:
             began = time.monotonic()
-            output = self.run(command, "homelab", "--yes")
+            output = self.run(*self.words(command))
             seconds[command] = time.monotonic() - began
             boundaries[command] = sum(event.get("event") in BOUNDARIES for event in documents(output))
             standing = standing or self.standing()
-        if not standing or not all(boundaries.values()):
-            raise DrillError("a clean run made nothing or told of no step: there is nothing to drill")
-        self.measured = Measured(seconds, boundaries, standing)
+        return Measured(seconds, boundaries, standing)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        """The simulated world."""
+        world = World.open(self.records / "world.db")
+        try:
+            yield world
+        finally:
+            world.close()
 
     def standing(self) -> Counter[str]:
         """What stands in the world; files that only exist on the machine are not in it."""
         if not (self.records / "world.db").exists():
             return Counter()
-        world = World.open(self.records / "world.db")
-        try:
-            return Counter(f"{thing.type} {thing.name}" for thing in world.things() if not thing.local)
-        finally:
-            world.close()
+        with self.world() as world:
+            return Counter(self.title(thing) for thing in world.things() if self.counts(thing))
+
+    def counts(self, thing: Thing) -> bool:
+        """Whether the thing is of the instance's and on a platform."""
+        return not thing.local
+
+    def title(self, thing: Thing) -> str:
+        """What the thing is called in every life."""
+        return f"{thing.type} {thing.name}"
 
     def strike(self, kill: Kill) -> bool:
         """Run the command and kill it. False when it had ended before the blow."""
-        process = self.start(kill.command, "homelab", "--yes")
+        process = self.start(*self.words(kill.command))
         struck = threading.Event()
 
         def blow() -> None:
@@ -239,7 +217,7 @@ class Drill:
                 if kill.everything:
                     kill_everything(process.pid, self.state)
                 else:
-                    _signal(process.pid, signal.SIGKILL)
+                    send(process.pid, signal.SIGKILL)
 
         with process:
             reader = threading.Thread(target=self._follow, args=(process, kill.boundary, blow))
@@ -263,19 +241,32 @@ class Drill:
                     blow()
                 seen += 1
 
-    def drill(self, kill: Kill) -> str:
-        """One kill and its recovery. Raises DrillError when anything is not as it must be."""
+    def prepare(self, kill: Kill) -> None:
+        """Set the scene for the kill."""
         if kill.fresh and not self.standing():
             self.begin_afresh()
+
+    def in_order(self, planned: Sequence[Kill]) -> Iterator[Kill]:
+        """The kills, each when its command has something to do as long as there is such a one."""
+        waiting = list(planned)
+        while waiting:
+            stands = bool(self.standing())
+            fitting = next((kill for kill in waiting if (kill.command in self.needs) == stands), waiting[0])
+            waiting.remove(fitting)
+            yield fitting
+
+    def drill(self, kill: Kill) -> str:
+        """One kill and its recovery. Raises DrillError when anything is not as it must be."""
+        self.prepare(kill)
         struck = self.strike(kill)
         self.check_everything_known()
-        command = OPPOSITE[kill.command] if kill.opposite else kill.command
+        command = self.opposite[kill.command] if kill.opposite else kill.command
         if kill.recovery_killed_at is not None:
             again = Kill(command, everything=not kill.everything, moment=kill.recovery_killed_at)
             self.strike(again)
             self.check_everything_known()
         began = time.monotonic()
-        self.run(command, "homelab", "--yes")
+        self.run(*self.words(command))
         seconds = time.monotonic() - began
         self.check_converged(command)
         return f"{'killed' if struck else 'had ended'}, {command} took {seconds:.1f} s"
@@ -284,34 +275,39 @@ class Drill:
         """The sweep knows all that stands: what stood before it and still stands after it is listed."""
         before = self.standing()
         # 6: leaks, which are known things too
-        output = self.run("sweep", "homelab", expected=(0, 6))
+        output = self.run("sweep", self.instance, expected=(0, 6))
         after = self.standing()
         inventory = json.loads(output)
         groups = ("expected", "standing", "leaks")
-        known = {f"{item['type']} {item['name']}" for group in groups for item in inventory[group]}
-        unknown = (before.keys() & after.keys()) - known
+        items = [item for group in groups for item in inventory[group]]
+        unknown = self.unknown(before & after, items)
         if unknown:
             raise DrillError(f"neither record nor sweep knows of {sorted(unknown)}")
 
-    def check_converged(self, command: Command) -> None:
+    def unknown(self, standing: Counter[str], items: Sequence[dict[str, Any]]) -> set[str]:
+        """What stands and is not among the items of the sweep."""
+        return standing.keys() - {f"{item['type']} {item['name']}" for item in items}
+
+    def check_converged(self, command: str) -> None:
         """World, record, Terraform's state, database and process table after `command` ended with 0."""
-        expected = self.measured.standing if command == "up" else Counter()
+        stands = command in self.makes
+        expected = self.measured.standing if stands else Counter()
         standing = self.standing()
         if standing != expected:
             missing, surplus = expected - standing, standing - expected
             raise DrillError(f"the world lacks {dict(missing)} and has too much {dict(surplus)}")
-        self._check_terraform_state(empty=command == "down")
+        self._check_terraform_state(empty=not stands)
         self._check_records(command)
         deadline = time.monotonic() + 10
         while left := processes_knowing(self.state):
             if time.monotonic() > deadline:
                 raise DrillError(f"processes were left behind: {sorted(left)}")
             time.sleep(0.05)
-        if command == "up":
-            self.run("drift", "homelab")
+        if stands:
+            self.run("drift", self.instance)
 
     def _check_terraform_state(self, *, empty: bool) -> None:
-        path = self.records / "instances" / "homelab" / "terraform" / "terraform.tfstate"
+        path = self.terraform_state
         if empty and not path.exists():
             return
         try:
@@ -321,7 +317,7 @@ class Drill:
         if bool(resources) == empty:
             raise DrillError(f"{path} holds {len(resources)} resources")
 
-    def _check_records(self, command: Command) -> None:
+    def _check_records(self, command: str) -> None:
         database = sqlite3.connect(f"file:{self.records / 'state.db'}?mode=ro", uri=True)
         try:
             verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
@@ -331,9 +327,9 @@ class Drill:
             raise DrillError(f"state.db: {verdict}")
         if (self.records / "damaged").exists():
             raise DrillError("state.db was found damaged and restored: a kill must not damage it")
-        status = json.loads(self.run("status", "homelab"))
+        status = json.loads(self.run("status", self.instance))
         phases = [environment["phase"] for environment in status["environments"]]
-        wanted = (["ready"],) if command == "up" else (["destroyed"], ["absent"], [])
+        wanted = (["ready"],) if command in self.makes else (["destroyed"], ["absent"], [])
         if phases not in wanted:
             raise DrillError(f"the record says {phases} after {command}")
 
@@ -349,28 +345,16 @@ def documents(text: str) -> Iterator[dict[str, Any]]:
             yield document
 
 
-def in_playable_order(planned: Sequence[Kill], stands: Callable[[], bool]) -> Iterator[Kill]:
-    """The kills, each when its command has something to do as long as there is such a one."""
-    waiting = list(planned)
-    while waiting:
-        natural = "down" if stands() else "up"
-        fitting = next((kill for kill in waiting if kill.command == natural), waiting[0])
-        waiting.remove(fitting)
-        yield fitting
-
-
-def main() -> int:
-    """Run the drill; 0 when every kill was survived."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def run_drill(make: Callable[[Path], Drill], *, about: str | None) -> int:
+    """Read the command line and run the drill; 0 when every kill was survived."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--count", type=int, default=200, help="kills (default: 200)")
     parser.add_argument("--every-boundary", action="store_true", help="each step boundary on top, both ways")
     given = parser.parse_args()
     print(f"kill drill: seed {given.seed}, count {given.count}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="zave-drill-"))
-    drill, done, kill = Drill(folder), 0, None
+    drill, done, kill = make(folder), 0, None
     try:
         drill.measure()
         planned = kills(
@@ -379,7 +363,7 @@ def main() -> int:
             boundaries=drill.measured.boundaries,
             every_boundary=given.every_boundary,
         )
-        for done, kill in enumerate(in_playable_order(planned, lambda: bool(drill.standing())), start=1):
+        for done, kill in enumerate(drill.in_order(planned), start=1):
             print(f"{done}/{len(planned)} {kill}: {drill.drill(kill)}", flush=True)
     except DrillError as error:
         print(f"FAILED at {done} ({kill}), seed {given.seed}, count {given.count}: {error}")
@@ -391,4 +375,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_drill(Drill, about=__doc__))

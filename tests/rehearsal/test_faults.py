@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.rehearsal.conftest import Lab
+    from tests.rehearsal.lab import Lab
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.rehearsal.conftest import Lab
+    from collections.abc import Callable
+
+    from tests.rehearsal.lab import Lab
+
+    Run = Callable[..., tuple[int, int, bytes]]
 
 MEMORY = 200 * 1024  # KiB (issue 3, item 10)
 TITLE = b"\x1b]0;owned\x07"  # sets the terminal's title
@@ -46,16 +50,17 @@ def _lab_with(lab: Lab, folder: Path, *, flood: str = "") -> Lab:
     return replace(lab, environ={"ZAVE_TERRAFORM": str(_terraform(folder, flood=flood))})
 
 
-def _run(lab: Lab, folder: Path, *arguments: str) -> tuple[int, int, bytes]:
-    """Run zave; (exit code, largest memory in KiB of it and its children, all that it printed)."""
-    output = folder / "output"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [ZAVE, *arguments], stdout=file, stderr=subprocess.STDOUT, env=lab.environment(), cwd=folder
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss, output.read_bytes()
+@pytest.fixture
+def run(measure: Any, tmp_path: Path) -> Run:
+    """Runs zave; (exit code, largest memory in KiB of it and its children, all that it printed)."""
+
+    def measured(lab: Lab, *arguments: str) -> tuple[int, int, bytes]:
+        output = tmp_path / "output"
+        with output.open("wb") as file:
+            ended = measure(ZAVE, *arguments, stdout=file, stderr=subprocess.STDOUT, env=lab.environment())
+        return ended.exit_code, ended.memory, output.read_bytes()
+
+    return measured
 
 
 def _assert_harmless(printed: bytes) -> None:
@@ -73,18 +78,16 @@ def _log_of(lab: Lab) -> Path:
 
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_escape_sequences_and_broken_text_never_reach_the_screen(
-    output: str, lab: Lab, tmp_path: Path
+    output: str, lab: Lab, tmp_path: Path, run: Run
 ) -> None:
     hostile = _lab_with(lab, tmp_path)
-    code, _, printed = _run(
-        hostile, tmp_path, "up", "homelab", "--rehearse", "--yes", "-o", output, "--no-color"
-    )
+    code, _, printed = run(hostile, "up", "homelab", "--rehearse", "--yes", "-o", output, "--no-color")
     assert code == 1, printed
     _assert_harmless(printed)
     # the log is evidence: byte by byte what the tool said
     assert ATTACKS in _log_of(lab).read_bytes()
 
-    code, _, printed = _run(hostile, tmp_path, "logs", "homelab", "--rehearse", "--no-color")
+    code, _, printed = run(hostile, "logs", "homelab", "--rehearse", "--no-color")
     assert code == 0, printed
     _assert_harmless(printed)
     assert b"the-end" in printed
@@ -127,17 +130,19 @@ def test_a_terminal_is_left_as_it_was(lab: Lab, tmp_path: Path) -> None:
         pytest.param("head -c 10000000 /dev/zero | tr '\\0' x; echo", 10**7, id="10-MB-line"),
     ],
 )
-def test_a_flood_does_not_fill_the_memory(flood: str, at_least: int, lab: Lab, tmp_path: Path) -> None:
+def test_a_flood_does_not_fill_the_memory(
+    flood: str, at_least: int, lab: Lab, tmp_path: Path, run: Run
+) -> None:
     hostile = _lab_with(lab, tmp_path, flood=flood)
-    code, memory, printed = _run(
-        hostile, tmp_path, "up", "homelab", "--rehearse", "--yes", "-o", "json", "--step-timeout", "120s"
+    code, memory, printed = run(
+        hostile, "up", "homelab", "--rehearse", "--yes", "-o", "json", "--step-timeout", "120s"
     )
     try:
         assert code == 1, printed[-3000:]
         assert memory < MEMORY
         assert len(printed) < 1_000_000
         assert _log_of(lab).stat().st_size >= at_least
-        code, memory, printed = _run(hostile, tmp_path, "logs", "homelab", "--rehearse")
+        code, memory, printed = run(hostile, "logs", "homelab", "--rehearse")
         assert code == 0, printed[-3000:]
         assert memory < MEMORY
         assert len(printed) < 1_000_000

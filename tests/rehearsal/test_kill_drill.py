@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-DRILL = Path(__file__).with_name("kill_drill.py")
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_kill_is_survived() -> None:
@@ -13,7 +13,12 @@ def test_every_kill_is_survived() -> None:
     seed = os.environ.get("ZAVE_DRILL_SEED")
     arguments = ["--count", count, *(["--seed", seed] if seed else [])]
     ended = subprocess.run(
-        [sys.executable, DRILL, *arguments], capture_output=True, text=True, check=False, timeout=1500
+        [sys.executable, "-m", "tests.rehearsal.kill_drill", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+        cwd=ROOT,
     )
     assert ended.returncode == 0, ended.stdout[-8000:] + ended.stderr[-4000:]
     assert f"{count} kills survived" in ended.stdout

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.rehearsal.conftest import Lab
+    from tests.rehearsal.lab import Lab
 
 
 @dataclass(frozen=True)

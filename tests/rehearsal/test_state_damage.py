@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.rehearsal.conftest import Lab
+    from tests.rehearsal.lab import Lab
 
 
 def _truncated(path: Path) -> None:

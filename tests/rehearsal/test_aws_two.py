@@ -1,0 +1,64 @@
+"""Two AWS demos side by side: they share nothing, and one goes without the other noticing."""
+
+from tests.rehearsal.audit import uncovered
+from tests.rehearsal.aws_lab import AwsLab
+from zave.rehearsal.aws_family import Family
+from zave.rehearsal.world import Thing
+
+# AWS gives these names itself, or they are of the cluster's own inside
+_NOT_OURS = ("i-", "eni-", "vol-", "aws-K8S-i-")
+
+
+def _by_instance(lab: AwsLab) -> dict[str, list[Thing]]:
+    parts = lab.parts()
+    with lab.world() as world:
+        family = Family(world.things(provider="aws"))
+    found: dict[str, list[Thing]] = {}
+    for part in parts:
+        instance = family.belonging(part).instance
+        assert instance is not None, f"{part.type} {part.name} is nobody's"
+        found.setdefault(instance, []).append(part)
+    return found
+
+
+def _names(things: list[Thing]) -> set[tuple[str, str]]:
+    return {(thing.type, thing.name) for thing in things if not thing.name.startswith(_NOT_OURS)}
+
+
+def test_two_demos_share_no_name_and_one_goes_without_the_other(account_lab: AwsLab) -> None:
+    for name in ("a", "b"):
+        ended = account_lab.demo("--ttl", "24h", "--name", name)
+        assert ended.exit_code == 0, ended.told()
+    both = _by_instance(account_lab)
+    assert both.keys() == {"a", "b"}
+    assert len(both["a"]) == len(both["b"]) >= 60
+    assert _names(both["a"]) & _names(both["b"]) == set()
+    untouched = {thing.key: thing.attributes for thing in both["b"]}
+
+    ended = account_lab.end(instance="a")
+    assert ended.exit_code == 0, ended.told()
+    assert ended.receipt["leaks"] == []
+    left = _by_instance(account_lab)
+    assert left.keys() == {"b"}
+    assert {thing.key: thing.attributes for thing in left["b"]} == untouched
+
+    # drift finds no difference between plan, world and record: exit 0
+    account_lab.ok("drift", "b")
+    assert account_lab.status("b")["phase"] == "ready"
+    assert account_lab.status("b")["switch"]["armed"]
+    assert account_lab.status("a")["phase"] == "destroyed"
+
+    # and the switch of the one that is left works
+    account_lab.ok("rehearse", "advance", "25h")
+    assert account_lab.parts() == []
+    assert account_lab.status("b")["phase"] == "destroyed"
+
+
+def test_uncovered_would_tell(account_lab: AwsLab) -> None:
+    """The audit on which these tests stand finds what it is for."""
+    with account_lab.world() as world:
+        with world.transaction() as ledger:
+            ledger.log("create", "aws_eks_cluster", "zave-nobodys", key="aws_eks_cluster-0")
+        found = uncovered(world.log(), standing=account_lab.standing_parts)
+    assert len(found) == 1
+    assert "zave-nobodys" in found[0]
