@@ -1,6 +1,7 @@
 """Platform `aws-eks`: EKS in the user's own account, with an end that it cannot outlive."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,14 @@ from zave.errors import PreconditionError
 from zave.events import Notice
 from zave.gitops.tree import render_tree
 from zave.platforms.aws_values import MODULES, OVERRIDE, ROOT, instance_tags, root_values, terraform_variables
-from zave.platforms.blueprint import Blueprint
+from zave.platforms.blueprint import Blueprint, cluster_steps
+from zave.ports.cloud import Cloud
 from zave.spec.load import spec_document
-from zave.steps.gitops import GitOps
 from zave.steps.infra import Infra
-from zave.steps.kubeconfig import Kubeconfig
 from zave.steps.render import Render, RootTemplate
 from zave.steps.site import Site
 from zave.steps.state_backend import StateBackend
 from zave.steps.ttl_switch import TtlSwitch
-from zave.steps.verify import Verify
 from zave.tools.terraform import Plan
 
 if TYPE_CHECKING:
@@ -36,83 +35,95 @@ def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, at:
     return estimate(document, spec, ttl_hours=ttl / 3600, at=at, catalogue=Catalogue.load(spec.aws.region))
 
 
-def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
-    """The Terraform root and the ordered steps that bring one demo up."""
-    instance, tools, folder = site.instance, site.tools, site.folder
-    cloud = tools.cloud
-    if cloud is None:
-        raise PreconditionError("no cloud is at hand for an aws-eks environment")
-    # the tools' clock, not the record's own moment: a fresh record has the same one
-    record = site.store.instance(instance)
-    creation = rfc3339(record.created_at if record is not None else tools.clock.now())
-    account = spec.aws.account or cloud.caller().account
-    environment = record.environment if record is not None else site.environment
-    extra = {OVERRIDE: site.backend_override} if site.backend_override is not None else {}
-    root = RootTemplate(ROOT, MODULES, root_values(spec, instance=instance, account=account), extra)
-    document = spec_document(spec)
+@dataclass(frozen=True)
+class _Demo:
+    """One demo: whose it is, since when, and until when (`ttl` in seconds)."""
 
-    def variables(_outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    spec: "AwsSpec"
+    site: Site
+    account: str
+    environment: str
+    creation: str
+    ttl: float
+
+    def variables(self, _outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Terraform's input: all of it follows from the spec."""
         return terraform_variables(
-            spec, instance=instance, environment=environment, account=account, creation=creation
+            self.spec,
+            instance=self.site.instance,
+            environment=self.environment,
+            account=self.account,
+            creation=self.creation,
         )
 
-    def facts() -> InstanceFacts:
+    def facts(self) -> InstanceFacts:
+        """What the destroyer must know, when nothing of the user's is at hand."""
+        instance, environment = self.site.instance, self.environment
         return InstanceFacts(
             instance=instance,
             environment=environment,
-            account=account,
-            region=spec.aws.region,
-            creation=creation,
+            account=self.account,
+            region=self.spec.aws.region,
+            creation=self.creation,
             longest_apply=int(LONGEST_APPLY),
-            label_rehearsal=site.label_rehearsal,
-            tags=instance_tags(spec, instance=instance, environment=environment, creation=creation),
+            label_rehearsal=self.site.label_rehearsal,
+            tags=instance_tags(self.spec, instance=instance, environment=environment, creation=self.creation),
         )
 
-    ttl = site.ttl if site.ttl is not None else spec.ttl.default
+    def priced(self, plan: Plan, run: StepRun) -> None:
+        """Tell and keep what a plan will cost, before it is applied."""
+        if not plan.document:
+            return
+        found = priced_plan(plan.document, self.spec, ttl=self.ttl, at=self.site.tools.clock.now())
+        keep_estimate(self.site.store, self.site.instance, found.document())
+        for warning in found.warnings:
+            run.emit(Notice("warning" if "support" in warning else "info", warning, step=run.step))
+        run.say(f"this will cost about {found.ttl.expected:.2f} USD until its end")
 
-    def priced(plan: Plan, run: StepRun) -> None:
-        if plan.document:
-            found = priced_plan(plan.document, spec, ttl=ttl, at=tools.clock.now())
-            keep_estimate(site.store, instance, found.document())
-            for warning in found.warnings:
-                run.emit(Notice("warning" if "support" in warning else "info", warning, step=run.step))
-            run.say(f"this will cost about {found.ttl.expected:.2f} USD until its end")
 
-    tree = render_tree(site.project, spec, instance=instance, destination=folder.gitops)
+def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
+    """The Terraform root and the ordered steps that bring one demo up."""
+    instance, cloud = site.instance, site.tools.cloud
+    if cloud is None:
+        raise PreconditionError("no cloud is at hand for an aws-eks environment")
+    demo = _demo(spec, site, cloud)
+    extra = {OVERRIDE: site.backend_override} if site.backend_override is not None else {}
+    root = RootTemplate(ROOT, MODULES, root_values(spec, instance=instance, account=demo.account), extra)
+    document = spec_document(spec)
+    tree = render_tree(site.project, spec, instance=instance, destination=site.folder.gitops)
     steps: list[Step] = [
         StateBackend(cloud=cloud, instance=instance, account=spec.aws.account),
-        Render(project=site.project, root=root, destination=folder.terraform),
+        Render(project=site.project, root=root, destination=site.folder.terraform),
         TtlSwitch(
             site=site,
             cloud=cloud,
             root=root,
-            variables=variables,
-            facts=facts,
+            variables=demo.variables,
+            facts=demo.facts,
             spec=document,
-            ttl=ttl,
+            ttl=demo.ttl,
         ),
         Infra(
             site=site,
             root=root,
-            variables=variables,
+            variables=demo.variables,
             inputs=document,
-            planned=priced,
+            planned=demo.priced,
             needs=("ttl-switch",),
         ),
-        Kubeconfig(cluster=tools.cluster, instance=instance, path=folder.kubeconfig),
-        GitOps(
-            cluster=tools.cluster,
-            clock=tools.clock,
-            instance=instance,
-            tree=tree,
-            limit=site.limits["gitops"],
-        ),
-        Verify(
-            cluster=tools.cluster,
-            clock=tools.clock,
-            instance=instance,
-            expected=spec.eks.nodes.minimum,
-            limit=site.limits["nodes"],
-        ),
+        *cluster_steps(site, tree, expected=spec.eks.nodes.minimum),
     ]
-    return Blueprint(steps, root, variables)
+    return Blueprint(steps, root, demo.variables)
+
+
+def _demo(spec: "AwsSpec", site: Site, cloud: Cloud) -> _Demo:
+    record = site.store.instance(site.instance)
+    return _Demo(
+        spec=spec,
+        site=site,
+        account=spec.aws.account or cloud.caller().account,
+        environment=site.environment if record is None else record.environment,
+        # of the record where there is one: it must not change while the instance stands
+        creation=rfc3339(site.tools.clock.now() if record is None else record.created_at),
+        ttl=spec.ttl.default if site.ttl is None else site.ttl,
+    )

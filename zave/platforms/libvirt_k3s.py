@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING, Any
 from zave.engine.step import Step
 from zave.errors import PreconditionError
 from zave.gitops.tree import render_tree
-from zave.platforms.blueprint import Blueprint
+from zave.platforms.blueprint import Blueprint, cluster_steps
 from zave.platforms.images import image_request
 from zave.platforms.libvirt_values import CLOUD_INIT, nodes_of, root_values, terraform_variables
 from zave.render import Renderer
 from zave.spec.load import spec_document
-from zave.steps.gitops import GitOps
 from zave.steps.image import EnsureImage
 from zave.steps.infra import Infra
-from zave.steps.kubeconfig import Kubeconfig
 from zave.steps.render import Render, RootTemplate
 from zave.steps.site import Site
-from zave.steps.verify import Verify
 
 if TYPE_CHECKING:
     from zave.spec import LibvirtSpec
@@ -70,20 +67,6 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
                 "cloud-init": Renderer(site.project).digest_of(CLOUD_INIT, {}),
             },
         ),
-        Kubeconfig(cluster=tools.cluster, instance=instance, path=folder.kubeconfig),
-        GitOps(
-            cluster=tools.cluster,
-            clock=tools.clock,
-            instance=instance,
-            tree=tree,
-            limit=site.limits["gitops"],
-        ),
-        Verify(
-            cluster=tools.cluster,
-            clock=tools.clock,
-            instance=instance,
-            expected=[node.name for node in nodes_of(spec, instance)],
-            limit=site.limits["nodes"],
-        ),
+        *cluster_steps(site, tree, expected=[node.name for node in nodes_of(spec, instance)]),
     ]
     return Blueprint(steps, root, variables)
