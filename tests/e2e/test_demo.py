@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 DEMO = Path(__file__).with_name("demo.sh")
-SECONDS = 20.0  # issue 3, item 1; of processor time here: wall time would measure the neighbours
+SECONDS = 25.0  # issue 4, item 1; of processor time here: wall time would measure the neighbours
 
 
-def test_the_demo_ends_with_a_receipt_of_zero_leaks(tmp_path: Path) -> None:
+def test_the_demo_ends_with_two_receipts_of_zero_leaks(tmp_path: Path) -> None:
     state = tmp_path / "state"
     environ = os.environ | {"ZAVE": str(Path(sys.executable).with_name("zave")), "ZAVE_STATE_DIR": str(state)}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -21,12 +21,14 @@ def test_the_demo_ends_with_a_receipt_of_zero_leaks(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    last = ended.stdout.splitlines()[-1]
-    assert "zero leaks" in last
+    receipts = [line for line in ended.stdout.splitlines() if "zero leaks." in line]
+    assert len(receipts) == 2
+    assert receipts[-1] == ended.stdout.splitlines()[-1]
+    assert "by the switch" in receipts[-1]
     # the fault was real: something failed, and was said, before it went on
     assert "error: " in ended.stderr
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS

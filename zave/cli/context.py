@@ -94,6 +94,7 @@ class Context:
         from zave.state.store import StateStore
 
         store = StateStore.open(self.directory, clock=self.clock)
+        self.options.closing.callback(store.close)
         for notice in store.notices:
             sys.stderr.write(f"warning: {notice}\n")
         return store
@@ -105,29 +106,23 @@ class Context:
 
         return Project.locate(self.options.project, Path.cwd())
 
-    @contextlib.contextmanager
-    def locked(self, instance: str, *, command: str) -> Iterator[None]:
+    def locked(self, instance: str, *, command: str) -> contextlib.AbstractContextManager[None]:
         """Hold the instance's lock. Raises LockedError, naming the holder, when it is taken.
 
         Comes before anything slow is imported: fifty rivals must be turned away within seconds.
         """
-        from zave.state.lock import Holder, InstanceLock
+        return self._holding(self.directory.instance(instance), command=command)
 
-        self.directory.prepare()
-        folder = self.directory.instance(instance)
-        now = SystemClock().now()
-        with InstanceLock(folder.lock).acquire(Holder.here(command=command, run_id="", since=now)):
-            folder.prepare()
-            yield
+    def account_lock(self, *, command: str) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock of the account's standing parts."""
+        return self._holding(self.account_folder, command=command)
 
     @contextlib.contextmanager
-    def account_lock(self, *, command: str) -> Iterator[None]:
-        """Hold the lock of the account's standing parts."""
+    def _holding(self, folder: "InstanceFolder", *, command: str) -> Iterator[None]:
         from zave.state.lock import Holder, InstanceLock
 
         self.directory.prepare()
         now = SystemClock().now()
-        folder = self.account_folder
         with InstanceLock(folder.lock).acquire(Holder.here(command=command, run_id="", since=now)):
             folder.prepare()
             yield
@@ -308,7 +303,9 @@ class Context:
             raise UsageError("that is for rehearsals", resolution="add --rehearse")
         from zave.cli.rehearsed import Rehearsed
 
-        return Rehearsed(self.directory, self.settings, self.runner)
+        rehearsed = Rehearsed(self.directory, self.settings, self.runner)
+        self.options.closing.callback(rehearsed.close)
+        return rehearsed
 
     @property
     def world(self) -> "World":

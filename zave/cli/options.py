@@ -1,6 +1,7 @@
 """The global options: declared once, accepted before and after every verb."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ class Options:
     """What the command line, the environment and the settings files say together.
 
     `project`: the folder given by `--project` or `ZAVE_PROJECT` (`project_origin` says which), None
-    when neither is given.
+    when neither is given. `closing` is what the command's end has to close.
     """
 
     rehearse: bool
@@ -26,6 +27,7 @@ class Options:
     verbose: int
     settings: Settings
     project_origin: str | None = None
+    closing: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
     @property
     def json(self) -> bool:

@@ -10,13 +10,13 @@ from zave.ports import Request
 from zave.rehearsal.world import World
 from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
-from zave.steps.site import Tools
 
 if TYPE_CHECKING:
     from zave.ports import Inventory
     from zave.process import ProcessRunner
     from zave.rehearsal.cloud import SimulatedCloud
     from zave.spec import AwsSpec, LibvirtSpec
+    from zave.steps.site import Tools
     from zave.tools.terraform_factory import BoundTerraform
 
 # a rehearsal's programs take seconds: what takes minutes hangs
@@ -52,11 +52,17 @@ class Rehearsed:
             world.clock.set_speed(self._settings.speed)
         return world
 
-    def tools(self, spec: "LibvirtSpec | AwsSpec", folder: InstanceFolder) -> Tools:
+    def close(self) -> None:
+        """Close the world, if it was ever opened."""
+        if "world" in self.__dict__:
+            self.world.close()
+
+    def tools(self, spec: "LibvirtSpec | AwsSpec", folder: InstanceFolder) -> "Tools":
         """The adapters for one instance of the spec's platform."""
         from zave.rehearsal.cluster import SimulatedCluster
         from zave.rehearsal.hypervisor import SimulatedHypervisor
         from zave.rehearsal.images import SimulatedImages
+        from zave.steps.site import Tools
 
         common = {
             "terraform": self._terraform(folder),

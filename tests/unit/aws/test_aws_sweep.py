@@ -1,22 +1,19 @@
 """The sweep: whose a thing is, and deleting one owner's without knowing what depends on what."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.aws.memory import Account
 from zave.aws.keys import baseline_key
 from zave.aws.sweep import Sweep, Swept, read_baseline, sort_items, take_baseline
 from zave.errors import StepFailedError
 from zave.ports import Item
 
-if TYPE_CHECKING:
-    from tests.unit.aws.conftest import Account
-
 Make = Callable[..., Item]
 
 
-def _sweep(account: "Account", baseline: frozenset[tuple[str, str]] = frozenset()) -> Swept:
+def _sweep(account: Account, baseline: frozenset[tuple[str, str]] = frozenset()) -> Swept:
     return Sweep(account.inventory, account.clock, "demo", baseline, account.said.append).run()
 
 
@@ -36,7 +33,7 @@ def test_of_one_instance_only_its_own_is_shown(item: Make) -> None:
     assert found.leaks == (mine,)
 
 
-def test_everything_goes_whatever_depends_on_what(account: "Account") -> None:
+def test_everything_goes_whatever_depends_on_what(account: Account) -> None:
     made = account.make("demo")
     swept = _sweep(account)
     assert not swept.left
@@ -46,7 +43,7 @@ def test_everything_goes_whatever_depends_on_what(account: "Account") -> None:
     assert swept.passes > 1
 
 
-def test_nothing_of_anybody_else_is_touched(account: "Account", item: Make) -> None:
+def test_nothing_of_anybody_else_is_touched(account: Account, item: Make) -> None:
     account.make("demo")
     kept = [
         *account.make("other"),
@@ -59,14 +56,14 @@ def test_nothing_of_anybody_else_is_touched(account: "Account", item: Make) -> N
     assert {i.id for i in account.inventory.there.values()} == {i.id for i in kept} | {"kms_key-demo"}
 
 
-def test_an_empty_account_takes_no_time(account: "Account") -> None:
+def test_an_empty_account_takes_no_time(account: Account) -> None:
     before = account.clock.now()
     swept = _sweep(account)
     assert swept.passes == 0
     assert account.clock.now() == before
 
 
-def test_what_the_platform_refuses_is_left_with_its_reason(account: "Account") -> None:
+def test_what_the_platform_refuses_is_left_with_its_reason(account: Account) -> None:
     account.make("demo")
     account.inventory.refuse.add("aws_lb")
     swept = _sweep(account)
@@ -77,7 +74,7 @@ def test_what_the_platform_refuses_is_left_with_its_reason(account: "Account") -
     assert (account.clock.now() - account.clock.moment).total_seconds() < 20 * 60
 
 
-def test_what_goes_by_itself_is_waited_for_and_not_asked_again(account: "Account", item: Make) -> None:
+def test_what_goes_by_itself_is_waited_for_and_not_asked_again(account: Account, item: Make) -> None:
     leaving = item("demo", "aws_instance", state="shutting-down")
     account.inventory.add(leaving)
     ends = account.clock.now().timestamp() + 100
@@ -92,7 +89,7 @@ def test_what_goes_by_itself_is_waited_for_and_not_asked_again(account: "Account
     assert not account.inventory.deleted
 
 
-def test_the_baseline_is_taken_once_and_leaves_the_own_out(account: "Account", item: Make) -> None:
+def test_the_baseline_is_taken_once_and_leaves_the_own_out(account: Account, item: Make) -> None:
     account.inventory.add(item(None, "aws_vpc"), item("demo", "aws_subnet"))
     assert take_baseline(account, "demo")
     account.inventory.add(item(None, "aws_vpc", id="younger"))
@@ -100,14 +97,14 @@ def test_the_baseline_is_taken_once_and_leaves_the_own_out(account: "Account", i
     assert read_baseline(account.bucket, "demo") == {("aws_vpc", "vpc-nobody")}
 
 
-def test_no_baseline_is_an_empty_one_and_a_damaged_one_stops(account: "Account") -> None:
+def test_no_baseline_is_an_empty_one_and_a_damaged_one_stops(account: Account) -> None:
     assert read_baseline(account.bucket, "demo") == frozenset()
     account.bucket.put(baseline_key("demo"), b"{")
     with pytest.raises(StepFailedError, match="older than demo"):
         read_baseline(account.bucket, "demo")
 
 
-def test_a_sweep_that_lost_its_lock_stops(account: "Account") -> None:
+def test_a_sweep_that_lost_its_lock_stops(account: Account) -> None:
     account.make("demo")
 
     def beat() -> None:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.unit.aws.memory import Account
 from zave.aws.destroyer import DESTROYED_BY, Verdict
 from zave.aws.keys import (
     baseline_key,
@@ -27,14 +28,11 @@ from zave.ports.cloud import DestroyerRun, Schedule
 from zave.receipt import receipt_digest
 from zave.spec.units import HOUR, MINUTE
 
-if TYPE_CHECKING:
-    from tests.unit.aws.conftest import Account
-
 TTL = 48 * HOUR
 
 
 @pytest.fixture
-def armed(account: "Account") -> "Account":
+def armed(account: Account) -> Account:
     """The instance `demo` with its switch, its things and a state that knows half of them."""
     arm(account, account.clock, instance="demo", ttl=TTL, bundle=account.packed("demo"))
     account.make("demo")
@@ -42,20 +40,20 @@ def armed(account: "Account") -> "Account":
 
 
 @pytest.fixture
-def expired(armed: "Account") -> "Account":
+def expired(armed: Account) -> Account:
     """The same, at the moment of its expiry."""
     armed.clock.sleep(TTL)
     return armed
 
 
-def _gone(account: "Account") -> bool:
+def _gone(account: Account) -> bool:
     return {item.id for item in account.own("demo")} <= {"kms_key-demo"}
 
 
 # the check
 
 
-def test_a_check_finds_state_and_inventory_and_touches_nothing(armed: "Account") -> None:
+def test_a_check_finds_state_and_inventory_and_touches_nothing(armed: Account) -> None:
     schedule = armed.switchboard.set["demo"]
     before = dict(armed.inventory.there)
     finding = armed.destroyer("r1", armed.bucket.objects[schedule.bundle][0]).check()
@@ -65,7 +63,7 @@ def test_a_check_finds_state_and_inventory_and_touches_nothing(armed: "Account")
 
 @pytest.mark.parametrize(("content", "kind"), [(None, "absent"), (b"{", "damaged"), (b"", "damaged")])
 def test_a_check_passes_without_a_state_because_the_sweep_needs_none(
-    content: bytes | None, kind: str, armed: "Account"
+    content: bytes | None, kind: str, armed: Account
 ) -> None:
     armed.bucket.delete(state_key("demo"))
     if content is not None:
@@ -74,7 +72,7 @@ def test_a_check_passes_without_a_state_because_the_sweep_needs_none(
     assert armed.destroyer("r1", archive).check()["state"] == kind
 
 
-def test_a_check_without_the_inventory_fails(armed: "Account") -> None:
+def test_a_check_without_the_inventory_fails(armed: Account) -> None:
     armed.inventory.reachable = False
     archive = armed.bucket.objects[armed.switchboard.set["demo"].bundle][0]
     with pytest.raises(PreconditionError):
@@ -82,7 +80,7 @@ def test_a_check_without_the_inventory_fails(armed: "Account") -> None:
 
 
 @pytest.mark.parametrize("change", [{"account": "999999999999"}, {"region": "eu-west-1"}], ids=str)
-def test_another_account_or_region_is_refused(change: dict[str, str], expired: "Account") -> None:
+def test_another_account_or_region_is_refused(change: dict[str, str], expired: Account) -> None:
     for name, value in change.items():
         setattr(expired, name, value)
     result = expired.fire("demo")
@@ -93,7 +91,7 @@ def test_another_account_or_region_is_refused(change: dict[str, str], expired: "
 # before the expiry
 
 
-def test_a_second_before_the_expiry_nothing_is_touched(armed: "Account") -> None:
+def test_a_second_before_the_expiry_nothing_is_touched(armed: Account) -> None:
     armed.clock.sleep(TTL - 1)
     before = dict(armed.bucket.objects)
     result = armed.fire("demo")
@@ -105,7 +103,7 @@ def test_a_second_before_the_expiry_nothing_is_touched(armed: "Account") -> None
 
 
 @pytest.mark.parametrize("skew", [-7200, -90, 90, 7200])
-def test_a_wrong_clock_neither_destroys_early_nor_lets_live(skew: int, armed: "Account") -> None:
+def test_a_wrong_clock_neither_destroys_early_nor_lets_live(skew: int, armed: Account) -> None:
     armed.clock.sleep(TTL - 60)
     assert isinstance(armed.fire("demo", skew=skew), PreconditionError)
     assert not armed.inventory.deleted
@@ -115,7 +113,7 @@ def test_a_wrong_clock_neither_destroys_early_nor_lets_live(skew: int, armed: "A
     assert result.outcome == "destroyed"
 
 
-def test_a_run_by_hand_goes_by_its_own_clock(armed: "Account") -> None:
+def test_a_run_by_hand_goes_by_its_own_clock(armed: Account) -> None:
     archive = armed.bucket.objects[armed.switchboard.set["demo"].bundle][0]
     with pytest.raises(PreconditionError):
         armed.destroyer("by-hand", archive).destroy()
@@ -126,7 +124,7 @@ def test_a_run_by_hand_goes_by_its_own_clock(armed: "Account") -> None:
 # after it
 
 
-def test_everything_goes_and_the_switch_goes_last(expired: "Account") -> None:
+def test_everything_goes_and_the_switch_goes_last(expired: Account) -> None:
     order: list[str] = []
     remove = expired.switchboard.remove_schedule
 
@@ -145,7 +143,7 @@ def test_everything_goes_and_the_switch_goes_last(expired: "Account") -> None:
     assert expired.bucket.get(run_lock_key("demo")) is None
 
 
-def test_the_receipt_in_the_bucket_tells_what_went_and_who_did_it(expired: "Account") -> None:
+def test_the_receipt_in_the_bucket_tells_what_went_and_who_did_it(expired: Account) -> None:
     expired.fire("demo")
     (document,) = expired.bucket.documents(receipt_prefix("demo"))
     assert document["destroyed_by"] == DESTROYED_BY
@@ -162,14 +160,14 @@ def test_the_receipt_in_the_bucket_tells_what_went_and_who_did_it(expired: "Acco
     assert document["sha256"] == receipt_digest(document)
 
 
-def test_cluster_then_terraform_then_sweep(expired: "Account") -> None:
+def test_cluster_then_terraform_then_sweep(expired: Account) -> None:
     expired.fire("demo")
     order = [identity for identity, _ in expired.inventory.deleted]
     assert set(order[:2]) == {"lb-demo", "ebs_volume-demo"}
     assert order[2:] == ["instance-demo", "subnet-demo", "vpc-demo"]
 
 
-def test_a_cluster_that_is_gone_does_not_stop_it(expired: "Account") -> None:
+def test_a_cluster_that_is_gone_does_not_stop_it(expired: Account) -> None:
     expired.cluster.answers = False
     result = expired.fire("demo")
     assert isinstance(result, Verdict)
@@ -177,7 +175,7 @@ def test_a_cluster_that_is_gone_does_not_stop_it(expired: "Account") -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\0\0\0", b"not json"])
-def test_a_lost_state_does_not_stop_it(content: bytes | None, expired: "Account") -> None:
+def test_a_lost_state_does_not_stop_it(content: bytes | None, expired: Account) -> None:
     expired.bucket.delete(state_key("demo"))
     if content is not None:
         expired.bucket.put(state_key("demo"), content)
@@ -188,13 +186,13 @@ def test_a_lost_state_does_not_stop_it(content: bytes | None, expired: "Account"
     assert expired.bucket.get(state_key("demo")) is None
 
 
-def test_an_emptied_state_does_not_stop_it(expired: "Account") -> None:
+def test_an_emptied_state_does_not_stop_it(expired: Account) -> None:
     expired.put_state("demo", [], serial=9)
     assert isinstance(expired.fire("demo"), Verdict)
     assert _gone(expired)
 
 
-def test_a_terraform_that_fails_does_not_stop_it(expired: "Account") -> None:
+def test_a_terraform_that_fails_does_not_stop_it(expired: Account) -> None:
     expired.terraform_fails = True
     result = expired.fire("demo")
     assert isinstance(result, Verdict)
@@ -204,7 +202,7 @@ def test_a_terraform_that_fails_does_not_stop_it(expired: "Account") -> None:
     assert expired.bucket.list("instances/demo/old-states/")
 
 
-def test_what_is_older_or_anothers_stays(expired: "Account", item: Callable[..., Item]) -> None:
+def test_what_is_older_or_anothers_stays(expired: Account, item: Callable[..., Item]) -> None:
     other = expired.make("other")
     older = item("demo", "aws_vpc", id="older")
     expired.inventory.add(older)
@@ -218,14 +216,14 @@ def test_what_is_older_or_anothers_stays(expired: "Account", item: Callable[...,
     }
 
 
-def test_a_damaged_baseline_stops_it_before_anything_is_deleted(expired: "Account") -> None:
+def test_a_damaged_baseline_stops_it_before_anything_is_deleted(expired: Account) -> None:
     expired.bucket.put(baseline_key("demo"), b"{")
     assert isinstance(expired.fire("demo"), StepFailedError)
     assert not expired.inventory.deleted
     assert "demo" in expired.switchboard.set
 
 
-def test_leftovers_fail_the_fire_keep_the_schedule_and_are_told(expired: "Account") -> None:
+def test_leftovers_fail_the_fire_keep_the_schedule_and_are_told(expired: Account) -> None:
     expired.inventory.refuse.add("aws_lb")
     result = expired.fire("demo")
     assert isinstance(result, LeakError)
@@ -237,7 +235,7 @@ def test_leftovers_fail_the_fire_keep_the_schedule_and_are_told(expired: "Accoun
     assert document["usd_per_day_leaking"] == pytest.approx(7.2)
 
 
-def test_a_later_fire_finishes_and_its_receipt_tells_of_all(expired: "Account") -> None:
+def test_a_later_fire_finishes_and_its_receipt_tells_of_all(expired: Account) -> None:
     expired.inventory.refuse.add("aws_lb")
     expired.fire("demo")
     expired.inventory.refuse.clear()
@@ -248,7 +246,7 @@ def test_a_later_fire_finishes_and_its_receipt_tells_of_all(expired: "Account") 
     assert expired.bucket.get(going_key("demo")) is None
 
 
-def test_an_account_out_of_reach_keeps_the_schedule(expired: "Account") -> None:
+def test_an_account_out_of_reach_keeps_the_schedule(expired: Account) -> None:
     expired.inventory.reachable = False
     assert isinstance(expired.fire("demo"), PreconditionError)
     assert "demo" in expired.switchboard.set
@@ -257,7 +255,7 @@ def test_an_account_out_of_reach_keeps_the_schedule(expired: "Account") -> None:
 # others at work
 
 
-def _hold(account: "Account", work: Work, run: str = "x") -> RunLock:
+def _hold(account: Account, work: Work, run: str = "x") -> RunLock:
     lock = RunLock(
         account.bucket, account.clock, instance="demo", worker=Worker(run, work, f"{work} elsewhere")
     )
@@ -265,7 +263,7 @@ def _hold(account: "Account", work: Work, run: str = "x") -> RunLock:
     return lock
 
 
-def test_of_two_fires_at_once_the_second_leaves_in_peace(expired: "Account") -> None:
+def test_of_two_fires_at_once_the_second_leaves_in_peace(expired: Account) -> None:
     seconds: list[Any] = []
 
     def again() -> None:
@@ -279,7 +277,7 @@ def test_of_two_fires_at_once_the_second_leaves_in_peace(expired: "Account") -> 
     assert [second.outcome for second in seconds] == ["busy"]
 
 
-def test_a_destroyer_that_died_does_not_keep_the_next_one_out(expired: "Account") -> None:
+def test_a_destroyer_that_died_does_not_keep_the_next_one_out(expired: Account) -> None:
     run = DestroyerRun("dead", "demo", "destroy", "failed", expired.clock.now())
     expired.switchboard.started.append(run)
     _hold(expired, "destroyer", "dead")
@@ -289,7 +287,7 @@ def test_a_destroyer_that_died_does_not_keep_the_next_one_out(expired: "Account"
     assert result.outcome == "destroyed"
 
 
-def test_an_up_that_ends_is_waited_for(expired: "Account") -> None:
+def test_an_up_that_ends_is_waited_for(expired: Account) -> None:
     lock = _hold(expired, "up")
     ends = expired.clock.now() + timedelta(minutes=10)
     expired.clock.on_sleep.append(lambda: lock.release() if expired.clock.now() >= ends else None)
@@ -299,7 +297,7 @@ def test_an_up_that_ends_is_waited_for(expired: "Account") -> None:
 
 
 @pytest.mark.parametrize("work", ["up", "down"])
-def test_a_laptop_that_died_is_passed_over_in_time(work: Work, expired: "Account") -> None:
+def test_a_laptop_that_died_is_passed_over_in_time(work: Work, expired: Account) -> None:
     _hold(expired, work)
     expiry = expired.clock.now()
     result = expired.fire("demo")
@@ -308,7 +306,7 @@ def test_a_laptop_that_died_is_passed_over_in_time(work: Work, expired: "Account
     assert expired.clock.now() <= expiry + timedelta(minutes=45)
 
 
-def test_an_up_that_never_ends_loses_the_lock(expired: "Account") -> None:
+def test_an_up_that_never_ends_loses_the_lock(expired: Account) -> None:
     lock = _hold(expired, "up")
     lost: list[LockedError] = []
 
@@ -327,7 +325,7 @@ def test_an_up_that_never_ends_loses_the_lock(expired: "Account") -> None:
     assert expired.clock.now() <= expiry + timedelta(minutes=45)
 
 
-def test_a_down_that_finished_meanwhile_leaves_nothing_to_do(expired: "Account") -> None:
+def test_a_down_that_finished_meanwhile_leaves_nothing_to_do(expired: Account) -> None:
     lock = _hold(expired, "down")
 
     def finish() -> None:
@@ -341,7 +339,7 @@ def test_a_down_that_finished_meanwhile_leaves_nothing_to_do(expired: "Account")
     assert result.outcome == "gone"
 
 
-def test_an_extension_in_the_last_moment_is_seen(expired: "Account") -> None:
+def test_an_extension_in_the_last_moment_is_seen(expired: Account) -> None:
     lock = _hold(expired, "up")
 
     def extended() -> None:
@@ -358,7 +356,7 @@ def test_an_extension_in_the_last_moment_is_seen(expired: "Account") -> None:
     assert not expired.inventory.deleted
 
 
-def test_a_schedule_that_was_moved_under_a_failing_destroyer_is_put_back(expired: "Account") -> None:
+def test_a_schedule_that_was_moved_under_a_failing_destroyer_is_put_back(expired: Account) -> None:
     schedule = expired.switchboard.set["demo"]
     expired.inventory.refuse.add("aws_lb")
 
@@ -371,7 +369,7 @@ def test_a_schedule_that_was_moved_under_a_failing_destroyer_is_put_back(expired
     assert expired.switchboard.set["demo"] == schedule
 
 
-def test_without_a_schedule_what_stands_is_not_touched(expired: "Account") -> None:
+def test_without_a_schedule_what_stands_is_not_touched(expired: Account) -> None:
     archive = expired.bucket.objects[expired.switchboard.set["demo"].bundle][0]
     expired.switchboard.set.clear()
     with pytest.raises(PreconditionError, match="no switch"):
@@ -384,12 +382,12 @@ def test_without_a_schedule_what_stands_is_not_touched(expired: "Account") -> No
 # Terraform's lock
 
 
-def _lock_state(account: "Account") -> None:
+def _lock_state(account: Account) -> None:
     content = {"ID": "abc", "Operation": "OperationTypeApply", "Who": "me@laptop", "Created": "then"}
     account.bucket.put(state_lock_key("demo"), json.dumps(content).encode())
 
 
-def test_a_young_lock_of_terraforms_is_waited_for(expired: "Account") -> None:
+def test_a_young_lock_of_terraforms_is_waited_for(expired: Account) -> None:
     _lock_state(expired)
     ends = expired.clock.now() + timedelta(minutes=12)
 
@@ -403,7 +401,7 @@ def test_a_young_lock_of_terraforms_is_waited_for(expired: "Account") -> None:
     assert not expired.bucket.list("instances/demo/broken-locks/")
 
 
-def test_a_lock_older_than_any_apply_is_broken_and_kept_as_evidence(expired: "Account") -> None:
+def test_a_lock_older_than_any_apply_is_broken_and_kept_as_evidence(expired: Account) -> None:
     _lock_state(expired)
     locked_at = expired.clock.now()
     assert isinstance(expired.fire("demo"), Verdict)
@@ -415,7 +413,7 @@ def test_a_lock_older_than_any_apply_is_broken_and_kept_as_evidence(expired: "Ac
     assert expired.clock.now() <= locked_at + timedelta(minutes=45)
 
 
-def test_keys_of_evidence_do_not_collide(expired: "Account") -> None:
+def test_keys_of_evidence_do_not_collide(expired: Account) -> None:
     now = expired.clock.now()
     assert broken_lock_key("demo", now) != broken_lock_key("demo", now + timedelta(milliseconds=1))
     assert old_state_key("demo", now) < old_state_key("demo", now + timedelta(seconds=1))
@@ -424,7 +422,7 @@ def test_keys_of_evidence_do_not_collide(expired: "Account") -> None:
 # told apart
 
 
-def test_two_instances_side_by_side_do_not_touch_each_other(expired: "Account") -> None:
+def test_two_instances_side_by_side_do_not_touch_each_other(expired: Account) -> None:
     arm(expired, expired.clock, instance="other", ttl=TTL, bundle=expired.packed("other"))
     other = expired.make("other")
     assert isinstance(expired.fire("demo"), Verdict)
@@ -432,7 +430,7 @@ def test_two_instances_side_by_side_do_not_touch_each_other(expired: "Account") 
     assert "other" in expired.switchboard.set
 
 
-def test_a_fire_after_the_schedule_went_finds_nothing(expired: "Account") -> None:
+def test_a_fire_after_the_schedule_went_finds_nothing(expired: Account) -> None:
     schedule: Schedule = expired.switchboard.set["demo"]
     expired.fire("demo")
     expired.switchboard.set["demo"] = schedule

@@ -2,22 +2,19 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.aws.memory import Account
 from zave.aws.keys import run_lock_key, takeover_key
 from zave.aws.locks import HEARTBEAT, LONGEST_APPLY, Holding, RunLock, Work, Worker
 from zave.errors import LockedError
-
-if TYPE_CHECKING:
-    from tests.unit.aws.conftest import Account
 
 Make = Callable[..., RunLock]
 
 
 @pytest.fixture
-def lock(account: "Account") -> Make:
+def lock(account: Account) -> Make:
     def make(
         run: str,
         *,
@@ -43,7 +40,7 @@ def test_a_second_run_is_refused_and_told_who_works(lock: Make) -> None:
     assert "down (one) from machine of one" in (refused.value.details or "")
 
 
-def test_after_a_release_nothing_is_left(lock: Make, account: "Account") -> None:
+def test_after_a_release_nothing_is_left(lock: Make, account: Account) -> None:
     held = lock("one")
     held.acquire()
     held.release()
@@ -52,7 +49,7 @@ def test_after_a_release_nothing_is_left(lock: Make, account: "Account") -> None
     lock("two").acquire()
 
 
-def test_a_silent_holder_is_passed_over_after_the_longest_apply(lock: Make, account: "Account") -> None:
+def test_a_silent_holder_is_passed_over_after_the_longest_apply(lock: Make, account: Account) -> None:
     lock("one").acquire()
     account.clock.sleep(LONGEST_APPLY - 1)
     with pytest.raises(LockedError):
@@ -64,7 +61,7 @@ def test_a_silent_holder_is_passed_over_after_the_longest_apply(lock: Make, acco
     assert holder.id == "two"
 
 
-def test_a_heartbeat_keeps_the_lock(lock: Make, account: "Account") -> None:
+def test_a_heartbeat_keeps_the_lock(lock: Make, account: Account) -> None:
     held = lock("one")
     held.acquire()
     for _ in range(3):
@@ -74,7 +71,7 @@ def test_a_heartbeat_keeps_the_lock(lock: Make, account: "Account") -> None:
         lock("two").acquire()
 
 
-def test_heartbeats_are_written_once_a_minute(lock: Make, account: "Account") -> None:
+def test_heartbeats_are_written_once_a_minute(lock: Make, account: Account) -> None:
     held = lock("one")
     held.acquire()
     account.clock.sleep(HEARTBEAT - 1)
@@ -96,7 +93,7 @@ def test_a_holder_that_is_known_to_be_dead_is_passed_over(lock: Make) -> None:
 
 
 def test_a_holder_that_wakes_up_finds_out_and_does_not_take_the_lock_back(
-    lock: Make, account: "Account"
+    lock: Make, account: Account
 ) -> None:
     asleep = lock("one")
     asleep.acquire()
@@ -110,7 +107,7 @@ def test_a_holder_that_wakes_up_finds_out_and_does_not_take_the_lock_back(
     assert holder.id == "two"
 
 
-def test_of_two_that_take_over_one_wins(lock: Make, account: "Account") -> None:
+def test_of_two_that_take_over_one_wins(lock: Make, account: Account) -> None:
     lock("one").acquire()
     account.clock.sleep(LONGEST_APPLY)
     second, third = lock("two"), lock("three")
@@ -123,7 +120,7 @@ def test_of_two_that_take_over_one_wins(lock: Make, account: "Account") -> None:
         third.acquire()
 
 
-def test_a_takeover_that_was_cut_off_half_way_counts(lock: Make, account: "Account") -> None:
+def test_a_takeover_that_was_cut_off_half_way_counts(lock: Make, account: Account) -> None:
     """Killed after the claim, before `run.lock` was written: the claim names the holder."""
     lock("one").acquire()
     first = account.bucket.objects[run_lock_key("demo")]
@@ -137,7 +134,7 @@ def test_a_takeover_that_was_cut_off_half_way_counts(lock: Make, account: "Accou
     lock("three").acquire()
 
 
-def test_seizing_takes_the_lock_from_the_living(lock: Make, account: "Account") -> None:
+def test_seizing_takes_the_lock_from_the_living(lock: Make, account: Account) -> None:
     alive = lock("one")
     alive.acquire()
     lock("two", work="destroyer").seize()
@@ -154,7 +151,7 @@ def test_seizing_a_free_lock_takes_it(lock: Make) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"id": 1}', b"\xff"])
 def test_a_lock_that_cannot_be_read_does_not_keep_anybody_out(
-    content: bytes, lock: Make, account: "Account"
+    content: bytes, lock: Make, account: Account
 ) -> None:
     account.bucket.put(run_lock_key("demo"), content)
     lock("one").acquire()
@@ -162,14 +159,14 @@ def test_a_lock_that_cannot_be_read_does_not_keep_anybody_out(
         lock("two").acquire()
 
 
-def test_a_clock_that_is_ahead_does_not_make_a_holder_dead(lock: Make, account: "Account") -> None:
+def test_a_clock_that_is_ahead_does_not_make_a_holder_dead(lock: Make, account: Account) -> None:
     lock("one").acquire()
     account.clock.moment -= timedelta(hours=1)
     with pytest.raises(LockedError):
         lock("two").acquire()
 
 
-def test_releasing_clears_the_claims_of_earlier_holders(lock: Make, account: "Account") -> None:
+def test_releasing_clears_the_claims_of_earlier_holders(lock: Make, account: Account) -> None:
     lock("one").acquire()
     account.clock.sleep(LONGEST_APPLY)
     held = lock("two")

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.unit.aws.memory import Account
 from zave.aws.keys import bundle_prefix, check_key
 from zave.aws.locks import RunLock, Worker
 from zave.aws.switch import (
@@ -26,18 +27,15 @@ from zave.schemas import load_schema
 from zave.spec.units import DAY, HOUR, MINUTE
 from zave.ui.switch import render_switch
 
-if TYPE_CHECKING:
-    from tests.unit.aws.conftest import Account
-
 LAPTOP = Worker("extend-1", "up", "laptop")
 
 
-def _arm(account: "Account", **facts: Any) -> Schedule:
+def _arm(account: Account, **facts: Any) -> Schedule:
     bundle = account.packed("demo", **facts)
     return arm(account, account.clock, instance="demo", ttl=48 * HOUR, bundle=bundle).schedule
 
 
-def test_armed_means_set_checked_and_read_back(account: "Account") -> None:
+def test_armed_means_set_checked_and_read_back(account: Account) -> None:
     bundle = account.packed("demo")
     armed = arm(account, account.clock, instance="demo", ttl=48 * HOUR, bundle=bundle)
     assert armed.expires_at == account.clock.now() + timedelta(hours=48)
@@ -48,14 +46,14 @@ def test_armed_means_set_checked_and_read_back(account: "Account") -> None:
     assert not armed.kept
 
 
-def test_fractions_of_a_second_never_cut_a_life_short(account: "Account") -> None:
+def test_fractions_of_a_second_never_cut_a_life_short(account: Account) -> None:
     account.clock.moment += timedelta(microseconds=1)
     expires = _arm(account).first_fire_at
     assert expires.microsecond == 0
     assert expires >= account.clock.now() + timedelta(hours=48)
 
 
-def test_a_rerun_keeps_the_expiry_and_proves_the_new_bundle(account: "Account") -> None:
+def test_a_rerun_keeps_the_expiry_and_proves_the_new_bundle(account: Account) -> None:
     first = _arm(account)
     account.clock.sleep(3600)
     again = arm(
@@ -67,7 +65,7 @@ def test_a_rerun_keeps_the_expiry_and_proves_the_new_bundle(account: "Account") 
     assert [found.key for found in account.bucket.list(bundle_prefix("demo"))] == [again.schedule.bundle]
 
 
-def test_a_rerun_after_the_expiry_is_refused(account: "Account") -> None:
+def test_a_rerun_after_the_expiry_is_refused(account: Account) -> None:
     before = _arm(account)
     account.clock.sleep(48 * HOUR)
     with pytest.raises(PreconditionError, match="past its TTL"):
@@ -75,7 +73,7 @@ def test_a_rerun_after_the_expiry_is_refused(account: "Account") -> None:
     assert account.switchboard.set["demo"] == before
 
 
-def test_without_the_standing_parts_nothing_is_set(account: "Account") -> None:
+def test_without_the_standing_parts_nothing_is_set(account: Account) -> None:
     account.switchboard.missing = ("schedule group",)
     with pytest.raises(PreconditionError) as refused:
         _arm(account)
@@ -84,11 +82,11 @@ def test_without_the_standing_parts_nothing_is_set(account: "Account") -> None:
     assert not account.switchboard.set
 
 
-def _doing(account: "Account", change: Callable[[DestroyerRun, Schedule], str]) -> None:
+def _doing(account: Account, change: Callable[[DestroyerRun, Schedule], str]) -> None:
     account.switchboard.launch = change
 
 
-def test_a_check_that_fails_is_no_proof(account: "Account") -> None:
+def test_a_check_that_fails_is_no_proof(account: Account) -> None:
     _doing(account, lambda run, schedule: "no permission")
     with pytest.raises(PreconditionError, match="not proven: its check failed") as refused:
         _arm(account)
@@ -97,7 +95,7 @@ def test_a_check_that_fails_is_no_proof(account: "Account") -> None:
     assert "demo" in account.switchboard.set
 
 
-def test_a_check_that_never_ends_is_no_proof(account: "Account") -> None:
+def test_a_check_that_never_ends_is_no_proof(account: Account) -> None:
     start = account.switchboard.start
 
     def hang(instance: str, *, mode: Any) -> DestroyerRun:
@@ -109,7 +107,7 @@ def test_a_check_that_never_ends_is_no_proof(account: "Account") -> None:
         _arm(account)
 
 
-def test_a_check_that_ends_later_is_waited_for(account: "Account") -> None:
+def test_a_check_that_ends_later_is_waited_for(account: Account) -> None:
     start = account.switchboard.start
 
     def slow(instance: str, *, mode: Any) -> DestroyerRun:
@@ -127,14 +125,14 @@ def test_a_check_that_ends_later_is_waited_for(account: "Account") -> None:
     assert _arm(account)
 
 
-def test_a_green_run_without_a_finding_is_no_proof(account: "Account") -> None:
+def test_a_green_run_without_a_finding_is_no_proof(account: Account) -> None:
     _doing(account, lambda run, schedule: "")
     with pytest.raises(PreconditionError, match="left no finding"):
         _arm(account)
 
 
 @pytest.mark.parametrize("field", ["instance", "run", "manifest_sha256"])
-def test_the_finding_of_another_instance_run_or_bundle_is_no_proof(field: str, account: "Account") -> None:
+def test_the_finding_of_another_instance_run_or_bundle_is_no_proof(field: str, account: Account) -> None:
     def lie(run: DestroyerRun, schedule: Schedule) -> str:
         account.prove(run, schedule)
         key = check_key("demo", run.id)
@@ -147,7 +145,7 @@ def test_the_finding_of_another_instance_run_or_bundle_is_no_proof(field: str, a
         _arm(account)
 
 
-def test_an_archive_that_was_altered_in_the_bucket_is_no_proof(account: "Account") -> None:
+def test_an_archive_that_was_altered_in_the_bucket_is_no_proof(account: Account) -> None:
     def alter(run: DestroyerRun, schedule: Schedule) -> str:
         account.bucket.put(schedule.bundle, account.packed("demo", creation="forged").content)
         return account.prove(run, schedule)
@@ -168,7 +166,7 @@ def test_an_archive_that_was_altered_in_the_bucket_is_no_proof(account: "Account
     ],
     ids=str,
 )
-def test_a_schedule_that_reads_back_otherwise_is_no_proof(change: dict[str, Any], account: "Account") -> None:
+def test_a_schedule_that_reads_back_otherwise_is_no_proof(change: dict[str, Any], account: Account) -> None:
     def alter(run: DestroyerRun, schedule: Schedule) -> str:
         reason = account.prove(run, schedule)
         moved = {"first_fire_at": schedule.first_fire_at + timedelta(days=1)}
@@ -185,7 +183,7 @@ def test_a_schedule_that_reads_back_otherwise_is_no_proof(change: dict[str, Any]
 # reading back
 
 
-def test_an_armed_switch_reads_back_without_warnings(account: "Account") -> None:
+def test_an_armed_switch_reads_back_without_warnings(account: Account) -> None:
     schedule = _arm(account)
     status = read_back(account, account.clock, instance="demo")
     assert status.armed
@@ -197,9 +195,7 @@ def test_an_armed_switch_reads_back_without_warnings(account: "Account") -> None
     ("passed", "told"),
     [(41 * HOUR, []), (42 * HOUR, ["6h"]), (46 * HOUR, ["6h"]), (47 * HOUR + 1, ["1h"])],
 )
-def test_warnings_begin_six_hours_and_one_hour_before(
-    passed: int, told: list[str], account: "Account"
-) -> None:
+def test_warnings_begin_six_hours_and_one_hour_before(passed: int, told: list[str], account: Account) -> None:
     _arm(account)
     account.clock.sleep(passed)
     status = read_back(account, account.clock, instance="demo")
@@ -207,7 +203,7 @@ def test_warnings_begin_six_hours_and_one_hour_before(
     assert all(word in w.text for word, w in zip(told, status.warnings, strict=True))
 
 
-def test_past_the_expiry_the_next_fire_is_told(account: "Account") -> None:
+def test_past_the_expiry_the_next_fire_is_told(account: Account) -> None:
     schedule = _arm(account)
     account.clock.sleep(48 * HOUR + 31 * MINUTE)
     status = read_back(account, account.clock, instance="demo")
@@ -215,13 +211,13 @@ def test_past_the_expiry_the_next_fire_is_told(account: "Account") -> None:
     assert status.next_fire_at == schedule.first_fire_at + timedelta(minutes=60)
 
 
-def test_no_switch_is_told(account: "Account") -> None:
+def test_no_switch_is_told(account: Account) -> None:
     status = read_back(account, account.clock, instance="demo")
     assert not status.armed
     assert [w.kind for w in status.warnings] == ["disarmed"]
 
 
-def test_a_switch_that_could_not_fire_is_not_armed(account: "Account") -> None:
+def test_a_switch_that_could_not_fire_is_not_armed(account: Account) -> None:
     schedule = _arm(account)
     account.switchboard.set["demo"] = replace(schedule, enabled=False)
     off = read_back(account, account.clock, instance="demo")
@@ -231,7 +227,7 @@ def test_a_switch_that_could_not_fire_is_not_armed(account: "Account") -> None:
     assert not read_back(account, account.clock, instance="demo").armed
 
 
-def test_an_unconfirmed_address_is_a_warning_but_the_switch_fires(account: "Account") -> None:
+def test_an_unconfirmed_address_is_a_warning_but_the_switch_fires(account: Account) -> None:
     _arm(account)
     account.switchboard.confirmed = False
     status = read_back(account, account.clock, instance="demo")
@@ -239,7 +235,7 @@ def test_an_unconfirmed_address_is_a_warning_but_the_switch_fires(account: "Acco
     assert [w.kind for w in status.warnings] == ["unconfirmed"]
 
 
-def test_altered_machinery_is_not_armed(account: "Account") -> None:
+def test_altered_machinery_is_not_armed(account: Account) -> None:
     _arm(account)
     account.switchboard.missing = ("destroyer project",)
     status = read_back(account, account.clock, instance="demo")
@@ -247,7 +243,7 @@ def test_altered_machinery_is_not_armed(account: "Account") -> None:
     assert [w.kind for w in status.warnings] == ["machinery"]
 
 
-def test_fires_come_every_half_hour_without_an_end(account: "Account") -> None:
+def test_fires_come_every_half_hour_without_an_end(account: Account) -> None:
     schedule = _arm(account)
     first = schedule.first_fire_at
     assert next_fire(schedule, first) == first + timedelta(minutes=30)
@@ -256,7 +252,7 @@ def test_fires_come_every_half_hour_without_an_end(account: "Account") -> None:
     )
 
 
-def test_the_document_fits_its_schema_and_is_read_by_people(account: "Account") -> None:
+def test_the_document_fits_its_schema_and_is_read_by_people(account: Account) -> None:
     schedule = _arm(account)
     account.clock.sleep(47 * HOUR)
     account.switchboard.confirmed = False
@@ -269,7 +265,7 @@ def test_the_document_fits_its_schema_and_is_read_by_people(account: "Account") 
     assert "not confirmed" in text
 
 
-def test_the_document_of_no_switch_fits_its_schema(account: "Account") -> None:
+def test_the_document_of_no_switch_fits_its_schema(account: Account) -> None:
     status = read_back(account, account.clock, instance="demo")
     document = switch_document(status, instance="demo", rehearsal=False)
     Draft202012Validator(load_schema("switch")).validate(document)
@@ -279,14 +275,14 @@ def test_the_document_of_no_switch_fits_its_schema(account: "Account") -> None:
 # extending
 
 
-def _extend(account: "Account", hours: float, *, force: bool = False, maximum: int = 7 * DAY) -> Schedule:
+def _extend(account: Account, hours: float, *, force: bool = False, maximum: int = 7 * DAY) -> Schedule:
     armed_at = account.switchboard.set["demo"].first_fire_at - timedelta(hours=48)
     until = account.clock.now() + timedelta(hours=hours)
     extension = Extension(until, armed_at, maximum, force)
     return extend(account, account.clock, instance="demo", extension=extension, worker=LAPTOP)
 
 
-def test_an_extension_moves_the_expiry_and_nothing_else(account: "Account") -> None:
+def test_an_extension_moves_the_expiry_and_nothing_else(account: Account) -> None:
     before = _arm(account)
     account.clock.sleep(47 * HOUR + 59 * MINUTE)
     after = _extend(account, 24)
@@ -295,14 +291,14 @@ def test_an_extension_moves_the_expiry_and_nothing_else(account: "Account") -> N
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 0.05])
-def test_a_moment_that_is_past_or_nearly_is_refused(hours: float, account: "Account") -> None:
+def test_a_moment_that_is_past_or_nearly_is_refused(hours: float, account: Account) -> None:
     before = _arm(account)
     with pytest.raises(UsageError, match="past or less than"):
         _extend(account, hours, force=True)
     assert account.switchboard.set["demo"] == before
 
 
-def test_the_maximum_holds_from_the_arming_on_and_can_be_forced(account: "Account") -> None:
+def test_the_maximum_holds_from_the_arming_on_and_can_be_forced(account: Account) -> None:
     before = _arm(account)
     account.clock.sleep(24 * HOUR)
     with pytest.raises(UsageError, match=r"ttl\.maximum is 7d"):
@@ -312,13 +308,13 @@ def test_the_maximum_holds_from_the_arming_on_and_can_be_forced(account: "Accoun
     assert _extend(account, 20 * 24, force=True)
 
 
-def test_without_a_switch_nothing_can_be_extended(account: "Account") -> None:
+def test_without_a_switch_nothing_can_be_extended(account: Account) -> None:
     extension = Extension(account.clock.now() + timedelta(days=1), account.clock.now(), 7 * DAY)
     with pytest.raises(PreconditionError, match="no switch"):
         extend(account, account.clock, instance="demo", extension=extension, worker=LAPTOP)
 
 
-def test_once_the_destroyer_is_at_work_it_is_too_late(account: "Account") -> None:
+def test_once_the_destroyer_is_at_work_it_is_too_late(account: Account) -> None:
     before = _arm(account)
     lock = RunLock(
         account.bucket, account.clock, instance="demo", worker=Worker("r", "destroyer", "destroyer r")
@@ -331,7 +327,7 @@ def test_once_the_destroyer_is_at_work_it_is_too_late(account: "Account") -> Non
     assert _extend(account, 60)
 
 
-def test_a_destroyer_that_began_meanwhile_gets_its_schedule_back(account: "Account") -> None:
+def test_a_destroyer_that_began_meanwhile_gets_its_schedule_back(account: Account) -> None:
     before = _arm(account)
     lock = RunLock(
         account.bucket, account.clock, instance="demo", worker=Worker("r", "destroyer", "destroyer r")
@@ -349,14 +345,14 @@ def test_a_destroyer_that_began_meanwhile_gets_its_schedule_back(account: "Accou
     assert account.switchboard.set["demo"] == before
 
 
-def test_a_cloud_that_does_not_keep_the_extension_is_told(account: "Account") -> None:
+def test_a_cloud_that_does_not_keep_the_extension_is_told(account: Account) -> None:
     _arm(account)
     account.switchboard.set_schedule = lambda schedule: None  # type: ignore[method-assign]
     with pytest.raises(PreconditionError, match="another schedule"):
         _extend(account, 60)
 
 
-def test_a_ttl_counts_from_now_and_never_shortens(account: "Account") -> None:
+def test_a_ttl_counts_from_now_and_never_shortens(account: Account) -> None:
     schedule = _arm(account)
     with pytest.raises(UsageError, match="later than that"):
         later(schedule, account.clock, ttl=24 * HOUR)
