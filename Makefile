@@ -65,8 +65,8 @@ demo: setup  ## create, break, resume, inspect and destroy a rehearsed home lab
 
 # checking it
 
-test: dev $(venv)/.compiled  ## run the tests (ARGS goes to pytest)
-	@$(bin)/pytest $(ARGS)
+test: dev $(venv)/.compiled  ## run the tests, two at a time (ARGS goes to pytest)
+	@$(bin)/pytest -n 2 $(ARGS)
 
 lint: dev lint-terraform | $(cache)  ## ruff, import layers, shellcheck, yamllint, terraform fmt
 	@$(bin)/ruff check .
