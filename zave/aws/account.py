@@ -14,7 +14,8 @@ from typing import Any, Literal
 from zave.aws.identity import identity
 from zave.aws.keys import ACCOUNT_STATE
 from zave.aws.state import BucketState, state_of
-from zave.errors import LeakError, PreconditionError
+from zave.clock import Clock
+from zave.errors import LeakError, PreconditionError, StepFailedError
 from zave.ports import PENDING, Inventory, Item
 from zave.ports.cloud import Bucket, Cloud
 from zave.render import write_private
@@ -25,6 +26,10 @@ Phase = Literal["absent", "partial", "ready"]
 
 _STATE = "terraform.tfstate"
 _BUCKET = "module.state.aws_s3_bucket.this"
+# seconds of the world's time until everything that was made must show (aws.md of 2026-11-23, section 1:
+# the provider waits 25 s for a queue, 29 s at most for a key)
+_READY_LIMIT = 120.0
+_READY_POLL = 5.0
 # each pass makes names known that were not before; the root is three levels deep
 _PASSES = 5
 
@@ -45,7 +50,7 @@ class AccountRoot:
     say: Callable[[str], None]
 
 
-def set_up(cloud: Cloud, root: AccountRoot) -> dict[str, Any]:
+def set_up(cloud: Cloud, clock: Clock, root: AccountRoot) -> dict[str, Any]:
     """Make the standing parts, or bring them to what the spec says; Terraform's outputs.
 
     Safe to repeat at any point. Raises PreconditionError for what is somebody else's.
@@ -54,7 +59,9 @@ def set_up(cloud: Cloud, root: AccountRoot) -> dict[str, Any]:
     remote = _remote(cloud)
     if remote.kind == "whole":
         root.say("the state is in the bucket")
-        return _apply(cloud, root, home="bucket")
+        outputs = _apply(cloud, root, home="bucket")
+        _wait_for_machinery(cloud, clock)
+        return outputs
     if remote.kind == "damaged":
         _keep(root, "bucket", remote)
     if state_of(_local(root)).kind == "damaged":
@@ -65,7 +72,9 @@ def set_up(cloud: Cloud, root: AccountRoot) -> dict[str, Any]:
     _apply(cloud, root, home="beside")
     root.say("moving the state into the bucket")
     _migrate(cloud.bucket, root)
-    return _apply(cloud, root, home="bucket")
+    outputs = _apply(cloud, root, home="bucket")
+    _wait_for_machinery(cloud, clock)
+    return outputs
 
 
 def remove(cloud: Cloud, root: AccountRoot) -> tuple[Item, ...]:
@@ -146,6 +155,21 @@ def account_document(
         "usd_per_month": round(sum(price or 0.0 for price in prices), 2),
         "instances": sorted(instances(cloud)),
     }
+
+
+def _wait_for_machinery(cloud: Cloud, clock: Clock) -> None:
+    """What was adopted while AWS still made it needs its time; a new queue takes some 25 seconds."""
+    waited = 0.0
+    while missing := cloud.switchboard.machinery().missing:
+        if waited >= _READY_LIMIT:
+            raise StepFailedError(
+                "the switch's standing parts were made, but do not all show",
+                details="\n".join(missing),
+                where=cloud.inventory.source,
+                resolution="run the same command again",
+            )
+        clock.sleep(_READY_POLL)
+        waited += _READY_POLL
 
 
 def _apply(cloud: Cloud, root: AccountRoot, *, home: Home) -> dict[str, Any]:

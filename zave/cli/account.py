@@ -110,7 +110,7 @@ def make_standing_parts(zave: Context, spec: "AwsSpec", tools: "Tools") -> None:
     """Set the account up; told on stderr."""
     from zave.aws import account
 
-    account.set_up(cloud_of(tools), _root(zave, spec, tools))
+    account.set_up(cloud_of(tools), zave.clock, _root(zave, spec, tools))
 
 
 def cloud_of(tools: "Tools") -> "Cloud":
@@ -131,10 +131,9 @@ def _spec(zave: Context, env: str) -> "AwsSpec":
 
 def _question(cloud: "Cloud") -> str:
     caller = cloud.caller()
-    # prices of 2026-11-23: the standing parts come to 1.51 USD a month
     return (
         f"Set up account {caller.account} in {cloud.region}? A bucket, the switch, alarms and a budget will "
-        "stand there for about 1.51 USD a month."
+        "stand there, for cents a month; zave account status tells what each costs."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zave.events import ResourceChanged
-from zave.lifecycle.inventory import delete_all, leak_document, recorded
+from zave.lifecycle.inventory import GOING, delete_all, leak_document, recorded
 from zave.lifecycle.run import Run
 from zave.ports import Item
 from zave.receipt import Settlement
@@ -14,9 +14,6 @@ from zave.steps.site import Site
 
 if TYPE_CHECKING:
     from zave.events import Stamped
-
-# what a teardown has set out to delete, kept until its receipt is written
-GOING = "teardown.items"
 
 
 class Cleanup(Protocol):
@@ -56,16 +53,16 @@ def note_going(site: Site, owned: list[Item]) -> None:
     """Add to the list of what is to be deleted: what the record knows, and the `owned` items."""
     store, instance = site.store, site.instance
     # by id: two nodes of a group have the same name
-    going = {(i["type"], i["id"] or i["name"]): i for i in store.fact(instance, GOING) or []}
+    going = {(i["type"], i["id"]): i for i in store.fact(instance, GOING) or []}
     resources = store.resources(instance)
-    for record in resources:
-        if record.state == "present":
-            known = {"type": record.type, "id": record.id, "name": record.name}
-            going[record.type, record.id or record.name] = known
-    items = [item for _, item in recorded(resources, site.tools.inventory.items())]
-    for item in [*items, *owned]:
-        going.pop((item.type, item.name), None)
+    for item in [*(item for _, item in recorded(resources, site.tools.inventory.items())), *owned]:
         going[item.type, item.id] = {"type": item.type, "id": item.id, "name": item.name}
+    # Terraform calls some things otherwise than the platform does: what is listed is not listed again
+    listed = {(i["type"], i["name"]) for i in going.values()}
+    for record in resources:
+        if record.state == "present" and (record.type, record.name) not in listed:
+            name = record.id or record.name
+            going[record.type, name] = {"type": record.type, "id": name, "name": record.name}
     store.put_fact(instance, GOING, list(going.values()))
 
 

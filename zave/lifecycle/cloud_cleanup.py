@@ -19,7 +19,8 @@ from zave.cost.catalogue import Catalogue
 from zave.cost.ledger import keep_spans, settle
 from zave.cost.meter import usd_per_hour
 from zave.errors import PreconditionError
-from zave.lifecycle.cleanup import GOING, beating, note_going
+from zave.lifecycle.cleanup import beating, note_going
+from zave.lifecycle.inventory import GOING
 from zave.lifecycle.learn import mark_undone
 from zave.lifecycle.run import Run
 from zave.ports import Item

@@ -11,6 +11,8 @@ from zave.state.store import StateStore
 
 # every object that zave's modules name begins so: how the sweep knows what no record knows
 PREFIX = "zave-"
+GOING = "teardown.items"
+"""The fact that lists what a teardown has set out to delete, until its receipt is written."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,16 @@ def sweep(
             wanted = alive[record.name] and resource.state != "gone"
             if (resource.type, resource.name) not in owners or wanted:
                 owners[resource.type, resource.name] = record.name, wanted
+    # an instance whose teardown has begun wants nothing any more
+    going = {name for name in alive if alive[name] and store.fact(name, GOING) is not None}
     expected: list[Item] = []
     leaks: list[Item] = []
     for item in items:
         if item.standing or item.state == PENDING:
             continue
-        owner, wanted = owners.get((item.type, item.name), (item.owner, alive.get(item.owner or "", False)))
+        marked = item.owner or ""
+        standing_owner = alive.get(marked, False) and marked not in going
+        owner, wanted = owners.get((item.type, item.name), (item.owner, standing_owner))
         if owner is None:
             if item.name.startswith(PREFIX) and instance in (None, _named_after(item, alive)):
                 leaks.append(item)

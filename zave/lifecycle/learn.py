@@ -9,7 +9,7 @@ from zave.aws.keys import receipt_prefix
 from zave.clock import from_rfc3339
 from zave.cost.ledger import settle
 from zave.errors import PreconditionError
-from zave.lifecycle.cleanup import GOING
+from zave.lifecycle.inventory import GOING
 from zave.ports.cloud import Cloud
 from zave.receipt import receipt_digest
 from zave.state.records import InstanceRecord

@@ -46,7 +46,7 @@ class StateBackend:
             raise PreconditionError(
                 f"account {caller.account} is not set up in {self.cloud.region}",
                 details="missing or altered: " + ", ".join(missing),
-                resolution="zave account setup makes the standing parts (about 1.51 USD a month)",
+                resolution="zave account setup makes the standing parts, which cost cents a month",
             )
         # before the first resource: what stood there before is never deleted
         take_baseline(self.cloud, self.instance)

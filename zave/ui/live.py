@@ -159,7 +159,7 @@ def _header(view: RunView, now: float) -> Text:
 def _step(step: StepView, now: float) -> Text:
     mark, colour = _MARKS.get(step.state, ("?", ""))
     line = Text(f"  {mark} ", style=colour)
-    line.append(f"{one_line(step.name):<12}", style="bold" if step.state == "running" else "")
+    line.append(f"{one_line(step.name):<14}", style="bold" if step.state == "running" else "")
     if step.state in {"running", "done", "failed", "interrupted"}:
         line.append(f"{span(step.elapsed(now)):>10}  ")
     progress = step.progress(now)

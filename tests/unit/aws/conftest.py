@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.aws.memory import Account, instance_facts, item, state_of
+from tests.unit.aws.memory import Account
+from tests.unit.aws.things import TTL, instance_facts, item, state_of
 from zave.aws.bundle import InstanceFacts
+from zave.aws.switch import arm
 from zave.ports import Item
 
 
@@ -16,6 +18,21 @@ def account(tmp_path: Path) -> Account:
     made = Account(tmp_path)
     made.switchboard.launch = made.prove
     return made
+
+
+@pytest.fixture
+def armed(account: Account) -> Account:
+    """The instance `demo` with its switch, its things and a state that knows those of Terraform's."""
+    arm(account, account.clock, instance="demo", ttl=TTL, bundle=account.packed("demo"))
+    account.make("demo")
+    return account
+
+
+@pytest.fixture
+def expired(armed: Account) -> Account:
+    """The same, at the moment of its expiry."""
+    armed.clock.sleep(TTL)
+    return armed
 
 
 @pytest.fixture(name="item")

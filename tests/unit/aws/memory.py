@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from zave.aws.bundle import Bundle, InstanceFacts, Packed, build_bundle, load_bundle, unpack
+from tests.unit.aws.things import ACCOUNT, instance_facts, item, state_of
+from zave.aws.bundle import Bundle, Packed, build_bundle, load_bundle, unpack
 from zave.aws.destroyer import Destroyer, Gear, TerraformFactory, Verdict
 from zave.aws.keys import state_key
 from zave.errors import PreconditionError, StepFailedError, ZaveError
@@ -16,7 +17,6 @@ from zave.ports.cloud import Caller, DestroyerRun, Machinery, Mode, Schedule, St
 from zave.tools.terraform import Terraform
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
-ACCOUNT = "123456789012"
 
 
 class DiedError(BaseException):
@@ -114,8 +114,8 @@ class FakeInventory:
         return list(self.there.values())
 
     def add(self, *items: Item) -> None:
-        for item in items:
-            self.there[item.id] = item
+        for each in items:
+            self.there[each.id] = each
 
     def delete(self, item: Item) -> None:
         self._tick()
@@ -215,9 +215,9 @@ class FakeCluster:
         if not self.answers:
             raise StepFailedError("the cluster does not answer")
         self._account.clock.sleep(90)
-        for item in self._account.own(instance):
-            if item.type in ("aws_lb", "aws_ebs_volume"):
-                self._account.inventory.delete(item)
+        for each in self._account.own(instance):
+            if each.type in ("aws_lb", "aws_ebs_volume"):
+                self._account.inventory.delete(each)
 
 
 class FakeTerraform:
@@ -383,39 +383,3 @@ class Account:
         except ZaveError as error:
             return error.brief
         return ""
-
-
-def item(instance: str | None, kind: str, **changes: Any) -> Item:
-    """One thing of an instance, named after its type."""
-    identity = changes.pop("id", f"{kind.removeprefix('aws_')}-{instance or 'nobody'}")
-    values: dict[str, Any] = {"name": f"zave-{instance}-{kind}", "owner": instance, "usd_per_hour": 0.1}
-    return Item(type=kind, id=identity, **{**values, **changes})
-
-
-def state_of(ids: Sequence[str], *, serial: int) -> bytes:
-    """A whole Terraform state of version 4 with one resource an id."""
-    resources = [
-        {
-            "mode": "managed",
-            "type": "aws_thing",
-            "name": f"r{number}",
-            "instances": [{"attributes": {"id": identity}}],
-        }
-        for number, identity in enumerate(ids)
-    ]
-    document = {"version": 4, "lineage": "a", "serial": serial, "resources": resources, "ids": list(ids)}
-    return json.dumps(document).encode()
-
-
-def instance_facts(instance: str, **changes: Any) -> InstanceFacts:
-    """The facts of an instance of the environment aws-demo."""
-    facts = InstanceFacts(
-        instance=instance,
-        environment="aws-demo",
-        account=ACCOUNT,
-        region="us-east-1",
-        creation="2026-11-23T12:00:00.000Z",
-        longest_apply=1800,
-        label_rehearsal=True,
-    )
-    return replace(facts, **changes)
