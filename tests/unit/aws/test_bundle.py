@@ -126,7 +126,7 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfi
     "member",
     [
         _member("root/../../outside.tf"),
-        _member("/root/main.tf"),
+        _member("/outside/main.tf"),
         _member("root//main.tf"),
         _member("other/main.tf"),
         _member("root"),
