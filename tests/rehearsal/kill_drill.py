@@ -265,11 +265,21 @@ class Drill:
             again = Kill(command, everything=not kill.everything, moment=kill.recovery_killed_at)
             self.strike(again)
             self.check_everything_known()
+        if command in self.needs and not self.recorded():
+            # killed before it recorded anything: there is nothing to take down, and zave says so (exit 2)
+            if self.standing():
+                raise DrillError("something stands although nothing was ever recorded")
+            command = kill.command
         began = time.monotonic()
         self.run(*self.words(command))
         seconds = time.monotonic() - began
         self.check_converged(command)
         return f"{'killed' if struck else 'had ended'}, {command} took {seconds:.1f} s"
+
+    def recorded(self) -> bool:
+        """Whether the record knows the instance."""
+        status = json.loads(self.run("status"))
+        return any(each["name"] == self.instance for each in status["environments"])
 
     def check_everything_known(self) -> None:
         """The sweep knows all that stands: what stood before it and still stands after it is listed."""
