@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from tests.rehearsal.lab import Lab
 
 RIVALS = 50
-# seconds, for all of them together. Ten on an otherwise idle machine of two cores (benchmarks/startup.py
-# measures it); the bound here only tells turned away from made to wait for the winner's two minutes
+# seconds, for all of them together. Ten is what an otherwise idle machine of two cores must keep; the bound
+# here only tells turned away from made to wait for the winner
 TURNED_AWAY_WITHIN = 40.0
 
 
