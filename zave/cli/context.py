@@ -14,6 +14,7 @@ from zave.clock import Clock, SystemClock
 from zave.errors import NotThereYetError, UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
+from zave.state.records import STANDING
 
 if TYPE_CHECKING:
     from zave.cli.rehearsed import Rehearsed
@@ -37,7 +38,6 @@ _PATIENCE = 600.0
 _LIMITS: Mapping[str, float] = {"nodes": 900.0, "gitops": 1800.0}
 # a status must be quick: what stands beyond that is told from the record
 _MOST_LOOKED_AT = 20
-_STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Context:
 
     def look_at_clouds(self, records: "Sequence[InstanceRecord]") -> "dict[str, Live]":
         """What the clouds say of recorded instances that should stand; those not reached are left out."""
-        billed = [r for r in records if r.platform == "aws-eks" and r.phase in _STANDING][:_MOST_LOOKED_AT]
+        billed = [r for r in records if r.platform == "aws-eks" and r.phase in STANDING][:_MOST_LOOKED_AT]
         found: dict[str, Live] = {}
         for summary in billed:
             from zave.lifecycle.live import look
@@ -169,7 +169,7 @@ class Context:
         records = self.store.instances()
         live = self.look_at_clouds(records)
         phases = {r.name: (live[r.name].record if r.name in live else r).phase for r in records}
-        standing = [name for name, phase in phases.items() if phase in _STANDING]
+        standing = [name for name, phase in phases.items() if phase in STANDING]
         if len(standing) == 1:
             return standing[0]
         if not standing:

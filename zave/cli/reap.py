@@ -11,6 +11,7 @@ from zave.cli.context import Context, Luck
 from zave.cli.lifecycle_options import Fault, FaultFile, Speed, StepTimeout
 from zave.cli.options import options_of
 from zave.errors import LeakError, UsageError, ZaveError
+from zave.state.records import STANDING
 
 if TYPE_CHECKING:
     from zave.state.records import InstanceRecord
@@ -20,8 +21,6 @@ EXAMPLES = (
     ("zave reap aws-demo --rehearse", "one instance, if it is past its TTL"),
     ("zave reap --from-bundle DIR --mode check", "what the switch runs, with nothing of the user's"),
 )
-
-_STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
 
 
 def command(
@@ -121,7 +120,7 @@ def _candidates(zave: Context, only: str | None) -> "list[InstanceRecord]":
         return [zave.record(only)]
     if not zave.directory.database.exists():
         return []
-    return [r for r in zave.store.instances() if r.phase in _STANDING and r.expires_at is not None]
+    return [r for r in zave.store.instances() if r.phase in STANDING and r.expires_at is not None]
 
 
 def _is_due(zave: Context, record: "InstanceRecord", failures: list[ZaveError]) -> bool:

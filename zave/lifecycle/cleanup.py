@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 class Cleanup(Protocol):
-    """The platform's share of a run's beginning and of a teardown's end.
-
-    `sweeps_after_failure`: the sweep finds everything without Terraform, so it goes on where that failed.
-    """
-
-    sweeps_after_failure: bool
+    """The platform's share of a run's beginning and of a teardown's end."""
 
     def hold(self, run: Run) -> AbstractContextManager[None]:
         """Keep others, on other machines too, from working on the instance meanwhile."""
@@ -40,8 +35,8 @@ class Cleanup(Protocol):
         """Delete what Terraform did not; tell what is gone, what is left, what goes by itself."""
         ...
 
-    def standing(self) -> Settlement:
-        """What stands now, when the teardown stopped before its end."""
+    def stopped(self) -> Settlement | None:
+        """What stands when a step failed and the teardown stops there; None: the sweep goes on."""
         ...
 
     def conclude(self, document: dict[str, Any], *, clean: bool) -> None:
@@ -75,7 +70,6 @@ class LocalCleanup:
     """
 
     site: Site
-    sweeps_after_failure: bool = False
 
     def hold(self, run: Run) -> AbstractContextManager[None]:
         """Nothing more: the instance's lock on this machine is enough."""
@@ -109,7 +103,7 @@ class LocalCleanup:
             )
         return self._settlement(leaks)
 
-    def standing(self) -> Settlement:
+    def stopped(self) -> Settlement | None:
         """Everything recorded that the inventory shows."""
         resources = self.site.store.resources(self.site.instance)
         return self._settlement([i for _, i in recorded(resources, self.site.tools.inventory.items())])

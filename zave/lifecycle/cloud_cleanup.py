@@ -13,7 +13,7 @@ from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
 from zave.aws.settlement import settlement
 from zave.aws.state import look_at_state
 from zave.aws.state_lock import wait_for_state_lock
-from zave.aws.sweep import Refusal, Sweep, Swept, belongs, read_baseline
+from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended
 from zave.cost.catalogue import Catalogue
 from zave.cost.ledger import keep_spans, settle
@@ -36,8 +36,6 @@ class CloudCleanup:
 
     site: Site
     cloud: Cloud
-    # whose a thing is stands on the thing: Terraform is not needed to find it
-    sweeps_after_failure: bool = True
     _lock: RunLock | None = None
 
     @contextmanager
@@ -94,10 +92,9 @@ class CloudCleanup:
         ).run()
         return self._settlement(swept)
 
-    def standing(self) -> Settlement:
-        """Everything of the instance's that the account shows."""
-        left = tuple(Refusal(item, f"it is {item.state}") for item in self._own())
-        return self._settlement(Swept((), (), left, 0))
+    def stopped(self) -> Settlement | None:
+        """The sweep goes on: whose a thing is stands on the thing, so Terraform is not needed to find it."""
+        return None
 
     def conclude(self, document: dict[str, Any], *, clean: bool) -> None:
         """Put the receipt into the bucket; once nothing is left, take the switch away, last of all."""

@@ -47,9 +47,10 @@ def _tear_down(place: Place, run: Run) -> dict[str, Any]:
         raise
     except StepFailedError as error:
         place.save(phase="failed")
-        if not place.cleanup.sweeps_after_failure:
+        stopped = place.cleanup.stopped()
+        if stopped is not None:
             # the user must know what still stands, and costs, although the teardown is not done
-            _issue(place, run, place.cleanup.standing())
+            _issue(place, run, stopped)
             raise
         run.notice(f"{error.brief}: the sweep deletes what is left", warning=True)
     except BaseException:

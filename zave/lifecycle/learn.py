@@ -12,12 +12,9 @@ from zave.errors import PreconditionError
 from zave.lifecycle.inventory import GOING
 from zave.ports.cloud import Cloud
 from zave.receipt import receipt_digest
-from zave.state.records import InstanceRecord
+from zave.state.records import STANDING, InstanceRecord
 from zave.state.store import StateStore
 from zave.steps.infra import SEAL
-
-# phases in which a record expects something to stand
-STANDING = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
 
 
 def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> InstanceRecord:

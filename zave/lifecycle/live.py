@@ -6,9 +6,9 @@ from typing import Any
 from zave.aws.switch import read_back
 from zave.clock import rfc3339
 from zave.cost.ledger import cost_of, keep_spans
-from zave.lifecycle.learn import STANDING, learn
+from zave.lifecycle.learn import learn
 from zave.ports.cloud import Cloud
-from zave.state.records import InstanceRecord
+from zave.state.records import STANDING, InstanceRecord
 from zave.state.store import StateStore
 from zave.steps.site import Tools
 

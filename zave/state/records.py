@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 Phase = Literal["absent", "provisioning", "ready", "degraded", "failed", "destroying", "destroyed", "expired"]
+STANDING: tuple[Phase, ...] = ("provisioning", "ready", "degraded", "failed", "destroying", "expired")
+"""The phases in which something of an instance may stand."""
 RunOutcome = Literal["done", "failed", "interrupted", "declined"]
 StepVerb = Literal["do", "undo"]
 StepState = Literal["running", "done", "failed", "undoing", "undone", "interrupted"]
