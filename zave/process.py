@@ -1,8 +1,8 @@
 """The one place that starts programs.
 
-A child gets an argument list, its own session and process group, no stdin, exactly the environment
-it was given, and files instead of pipes: when zave is killed, Terraform finishes its apply and
-frees its lock instead of dying of SIGPIPE with the lock held. zave tails the file.
+A child gets an argument list, its own session and process group, no stdin but what the request holds,
+exactly the environment it was given, and files instead of pipes: when zave is killed, Terraform
+finishes its apply and frees its lock instead of dying of SIGPIPE with the lock held. zave tails the file.
 
 Every child, and whatever it starts, inherits a shared flock on `Request.survivors`, taken before
 the fork: a later zave knows of a survivor even if this one died before it could record anything.
@@ -258,16 +258,36 @@ def _spawn(request: Request) -> subprocess.Popen[bytes]:
             held = (opened(request.survivors, os.O_RDWR),)
             # before the fork: the lock lives as long as any process that inherited it
             fcntl.flock(held[0], fcntl.LOCK_SH)
-        return _popen(request, stdout=stdout, stderr=stderr, held=held)
+        stdin = _opened_input(request)
+        files.callback(os.close, stdin)
+        return _popen(request, streams=(stdin, stdout, stderr), held=held)
 
 
-def _popen(request: Request, *, stdout: int, stderr: int, held: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _opened_input(request: Request) -> int:
+    """A descriptor of what the child is to read."""
+    if isinstance(request.input, bytes):
+        descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(request.input)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+    source = request.input or Path(os.devnull)
+    try:
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepFailedError(f"cannot read {source.name}: {error.strerror}", where=str(source)) from error
+
+
+def _popen(
+    request: Request, *, streams: tuple[int, int, int], held: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = streams
     try:
         return subprocess.Popen(
             list(request.argv),
             cwd=request.cwd,
             env=dict(request.environment),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,

@@ -79,6 +79,13 @@ class Project:
             resolution="`zave init DIR` writes a complete project folder; --project names another one",
         )
 
+    def lock_file(self, name: str, *, otherwise: Path) -> Path:
+        """Where the lock file `name` (as `images.lock`) lives: in the project, to be kept in git.
+
+        Without a project folder in the folder `otherwise`. The file need not be there yet.
+        """
+        return (self.folder or otherwise).joinpath(*_safe_parts(name))
+
     def environments(self) -> list[str]:
         """The names of all environments, sorted."""
         names: set[str] = set()

@@ -69,6 +69,33 @@ def test_lines_arrive_while_the_program_runs(log: Path) -> None:
     assert log.read_text() == "ready\ndone\n"
 
 
+def test_a_program_without_input_reads_nothing(log: Path) -> None:
+    assert ProcessRunner().run(shell("cat", log)).exit_code == 0
+    assert log.read_bytes() == b""
+
+
+def test_a_program_reads_the_bytes_that_the_request_holds(log: Path) -> None:
+    secret = b"s3cret\n" * 50_000
+    request = shell("wc -c; ls -l /proc/self/fd/0", log, input=secret)
+    ProcessRunner().run(request)
+    assert log.read_text().splitlines()[0] == str(len(secret))
+    # in memory, so that nothing of it is left when zave is killed
+    assert "memfd:input" in log.read_text()
+    assert "s3cret" not in repr(request)
+
+
+def test_a_program_reads_a_file(log: Path) -> None:
+    source = log.with_name("source")
+    source.write_text("what the file says\n")
+    ProcessRunner().run(shell("cat", log, input=source))
+    assert log.read_text() == "what the file says\n"
+
+
+def test_an_input_that_cannot_be_read_is_named(log: Path) -> None:
+    with pytest.raises(StepFailedError, match="cannot read nothing-there"):
+        ProcessRunner().run(shell("cat", log, input=log.with_name("nothing-there")))
+
+
 def test_output_is_appended_and_start_tells_where(log: Path) -> None:
     log.write_text("earlier\n")
     seen: list[str] = []

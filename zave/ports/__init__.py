@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from zave.clock import Clock
+from zave.ports.machines import Console
 
 __all__ = [
     "PENDING",
@@ -37,7 +38,8 @@ class Request:
 
     `environment` is the child's whole environment. The child writes stdout to `log` and stderr to
     `errors` (the same file when None), both appended to, so that it survives zave. `timeout` and
-    `interrupt_grace` are in seconds. `secrets` are values that must never be shown.
+    `interrupt_grace` are in seconds. `secrets` are values that must never be shown. `input` is what
+    the child reads on stdin: bytes, which touch no disk, or a file; nothing when None.
     """
 
     argv: tuple[str, ...]
@@ -49,6 +51,7 @@ class Request:
     interrupt_grace: float = 60.0
     survivors: Path | None = None
     secrets: frozenset[str] = frozenset()
+    input: bytes | Path | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,18 @@ class Capacity:
     acceleration: Literal["kvm", "qemu"]
 
 
-class Hypervisor(Inventory, Protocol):
+class Hypervisor(Inventory, Console, Protocol):
     """A libvirt host."""
 
     def capacity(self, *, pool: str) -> Capacity:
         """Free memory, cores and space in `pool`."""
+        ...
+
+    def start(self, name: str) -> None:
+        """Start the machine `name`, which is off. Running already is fine.
+
+        Raises StepFailedError when it is not there or does not start.
+        """
         ...
 
 
@@ -151,7 +161,7 @@ class ImageRequest:
     """Which image is wanted.
 
     `source` is `cloud` (the vendor's) or `packer` (built); `base` names a var file of the image;
-    `fingerprint` covers everything that goes into it.
+    `fingerprint` covers every file that goes into it; which bytes it is built on, `images.lock` pins.
     """
 
     source: Literal["cloud", "packer"]
@@ -186,6 +196,14 @@ class ImageBuilder(Protocol):
 
     def list(self) -> Sequence[Artifact]:
         """All images of zave's, newest first."""
+        ...
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete one image; with an AMI its snapshots. Gone already is fine."""
+        ...
+
+    def pin(self, base: str, *, source: Path | None, say: Callable[[str, float | None], None]) -> None:
+        """Pin `base` anew: the file `source`, or what its vendor publishes now. Builds nothing."""
         ...
 
 

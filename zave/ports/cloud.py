@@ -62,7 +62,7 @@ class Schedule:
     """The switch of one instance as the cloud has it.
 
     Fires at `first_fire_at` and every `every` minutes after that, without an end, until it is
-    removed. `bundle` is the key of what it runs.
+    removed. `bundle` is the key of what it runs. `flaws` names what about it is not as zave sets it.
     """
 
     instance: str
@@ -71,6 +71,7 @@ class Schedule:
     bundle_sha256: str
     every: int = 30
     enabled: bool = True
+    flaws: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
