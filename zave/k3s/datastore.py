@@ -1,0 +1,255 @@
+"""The cluster's datastore out of the first server and back into it: etcd's own snapshots, or SQLite's.
+
+A snapshot file begins with one JSON line, filled up to 4096 bytes, that says what follows. It holds
+every Secret of the cluster (encrypted, where k3s encrypts them, with keys that lie in the server).
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zave.errors import PreconditionError, StepFailedError
+from zave.k3s.lab import Lab
+from zave.k3s.versions import Version
+from zave.ports.machines import Machine
+from zave.process import open_private
+
+_HEADER = 4096
+_SCHEMA = "zave/k3s-snapshot/v1"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1024 * 1024
+_DAMAGED = 66
+
+# prints: kind, release, digest of the cluster's CA, digest and size of the snapshot that it made
+_MAKE = """
+umask 077
+folder=/var/lib/zave/snapshot
+rm -rf "$folder"
+mkdir -p "$folder"
+if [ -d /var/lib/rancher/k3s/server/db/etcd ]; then
+  kind=etcd
+  k3s etcd-snapshot save --name zave --etcd-snapshot-dir "$folder" >/dev/null
+  mv "$folder"/zave-* "$folder/data"
+else
+  kind=sqlite
+  python3 - /var/lib/rancher/k3s/server/db/state.db "$folder/data" <<'END'
+import sqlite3, sys
+# sqlite's online backup: whole and consistent while k3s goes on writing
+source = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+target = sqlite3.connect(sys.argv[2])
+source.backup(target)
+target.close()
+END
+fi
+echo "$kind"
+k3s --version | awk 'NR == 1 { print $3 }'
+sha256sum </var/lib/rancher/k3s/server/tls/server-ca.crt
+sha256sum <"$folder/data"
+wc -c <"$folder/data"
+"""
+
+_SEND = "cat /var/lib/zave/snapshot/data"
+_CLEAN = "rm -rf /var/lib/zave/snapshot /var/lib/zave/restore"
+
+_IDENTIFY = """
+if [ -d /var/lib/rancher/k3s/server/db/etcd ]; then echo etcd; else echo sqlite; fi
+k3s --version | awk 'NR == 1 { print $3 }'
+sha256sum </var/lib/rancher/k3s/server/tls/server-ca.crt
+"""
+
+# standard input is the whole file; $1 is the digest of what follows the header
+_TAKE = """
+umask 077
+rm -rf /var/lib/zave/restore
+mkdir -p /var/lib/zave/restore
+tail -c +4097 >/var/lib/zave/restore/data
+[ "$(sha256sum </var/lib/zave/restore/data)" = "$1  -" ] || exit 66
+"""
+
+# with the unit that waits for the token: it starts k3s again as soon as it stops
+_STOP = "systemctl stop k3s-token.path k3s.service"
+_START = "systemctl --no-block start k3s-token.path k3s.service"
+
+# what was there stays beside it
+_PUT_SQLITE = """
+umask 077
+cd /var/lib/rancher/k3s/server/db
+former=/var/lib/rancher/k3s/server/db.before-restore
+rm -rf "$former"
+mkdir "$former"
+for file in state.db state.db-wal state.db-shm; do
+  [ ! -e "$file" ] || cp -p "$file" "$former/"
+done
+# a log of the former database would be played into the new one
+rm -f state.db-wal state.db-shm
+mv -f /var/lib/zave/restore/data state.db
+"""
+
+# k3s documentation, "k3s etcd-snapshot" (2026-11): it ends by itself after the reset
+_PUT_ETCD = "k3s server --cluster-reset --cluster-reset-restore-path=/var/lib/zave/restore/data"
+
+_LEAVE_ETCD = """
+rm -rf /var/lib/rancher/k3s/server/db.before-restore
+mv /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/db.before-restore
+"""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a snapshot file says of itself: `ca_sha256` identifies the cluster, `sha256` is the data's."""
+
+    instance: str
+    kind: str
+    release: str
+    ca_sha256: str
+    sha256: str
+    size: int
+
+
+def save(lab: Lab, leader: Machine, destination: Path) -> Header:
+    """Copy the datastore of the running `leader` into the new file `destination` (0600).
+
+    Raises StepFailedError; then there is no such file.
+    """
+    if destination.exists():
+        raise StepFailedError(
+            f"{destination} is there already", where=str(destination), resolution="name another file"
+        )
+    draft = destination.with_name(f".{destination.name}.part")
+    try:
+        said = lab.order(leader, "making a snapshot", _MAKE, limit=lab.limits.copy)
+        header = _header(lab, leader, said.split("\n"))
+        draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        _write_header(draft, header)
+        answer = lab.ssh.fetch(lab.host(leader), _SEND, limit=lab.limits.copy, destination=draft)
+        if answer.exit_code != 0:
+            raise lab.failed(leader, "copying the snapshot", answer)
+        if _digest_of_data(draft) != header.sha256:
+            raise StepFailedError(
+                f"the snapshot of {leader.name} did not arrive whole",
+                where=str(destination),
+                resolution="see that this disk has room, then run the same command again",
+            )
+        draft.replace(destination)
+    finally:
+        draft.unlink(missing_ok=True)
+        lab.ask(leader, _CLEAN)
+    return header
+
+
+def read_header(source: Path) -> Header:
+    """What a snapshot file says of itself. Raises PreconditionError for any other file."""
+    try:
+        with source.open("rb") as file:
+            document = json.loads(file.read(_HEADER))
+        if document.pop("schema") != _SCHEMA:
+            raise ValueError("another schema")
+        header = Header(**document)
+        if not _DIGEST.fullmatch(header.sha256) or source.stat().st_size != _HEADER + header.size:
+            raise ValueError("cut off")
+    except OSError as error:
+        raise PreconditionError(f"{source} cannot be read: {error.strerror}", where=str(source)) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PreconditionError(
+            f"{source} is no whole snapshot of zave's",
+            where=str(source),
+            resolution="name a file that `zave snapshot` wrote",
+        ) from error
+    return header
+
+
+def check(lab: Lab, leader: Machine, source: Path) -> Header:
+    """Refuse a snapshot of another cluster, kind or a newer release before anything is touched."""
+    header = read_header(source)
+    said = lab.order(leader, "looking at the datastore", _IDENTIFY).split("\n")
+    kind, release, authority = [*said, "", "", ""][:3]
+    if authority.split(" ")[0] != header.ca_sha256:
+        raise PreconditionError(
+            f"{source.name} is a snapshot of another cluster (of {header.instance})",
+            where=str(source),
+            details="its data is sealed with that cluster's keys, which went with its control plane",
+            resolution="name a snapshot that was made since this control plane was made",
+        )
+    before, present = Version.of(header.release), Version.of(release)
+    if before is None or present is None or before > present:
+        raise PreconditionError(
+            f"{source.name} was made by k3s {header.release}, and {leader.name} runs {release[:64]}",
+            where=str(source),
+            resolution=f"set kubernetes.version to {header.release}, `zave up`, then restore",
+        )
+    if kind != header.kind:
+        raise PreconditionError(
+            f"{source.name} is of {header.kind}, and this cluster keeps its data in {kind[:20]}",
+            where=str(source),
+            resolution="name a snapshot that was made since the number of control plane machines changed",
+        )
+    return header
+
+
+def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header) -> None:
+    """Replace the datastore with the snapshot's. `servers` begins with the one that leads.
+
+    The former data stays in `server/db.before-restore` on each server.
+    """
+    leader, others = servers[0], servers[1:]
+    lab.tell(leader, "copying the snapshot there")
+    answer = lab.ssh.run(lab.host(leader), _TAKE, header.sha256, limit=lab.limits.copy, input=source)
+    if answer.exit_code == _DAMAGED:
+        raise PreconditionError(
+            f"{source.name} is damaged: its digest is another one",
+            where=str(source),
+            resolution="nothing was changed; name another snapshot",
+        )
+    if answer.exit_code != 0:
+        raise lab.failed(leader, "copying the snapshot", answer)
+    for server in servers:
+        lab.tell(server, "stopping k3s")
+        lab.order(server, "stopping k3s", _STOP, limit=lab.limits.drain)
+    try:
+        put = _PUT_ETCD if header.kind == "etcd" else _PUT_SQLITE
+        lab.order(leader, "putting the snapshot back", put, limit=lab.limits.start)
+        for server in others:
+            # they take the data from the leader again
+            lab.order(server, "leaving the former datastore", _LEAVE_ETCD)
+    finally:
+        for server in servers:
+            lab.ask(server, _START)
+        lab.ask(leader, _CLEAN)
+
+
+def _header(lab: Lab, leader: Machine, said: Sequence[str]) -> Header:
+    kind, release, authority, data, size = [*said, "", "", "", "", ""][:5]
+    digests = authority.split(" ")[0], data.split(" ")[0]
+    well_formed = (
+        kind in ("etcd", "sqlite")
+        and Version.of(release) is not None
+        and all(map(_DIGEST.fullmatch, digests))
+        and re.fullmatch(r"\s*[0-9]{1,15}\s*", size)
+    )
+    if not well_formed:
+        raise StepFailedError(
+            f"{leader.name} did not say what kind of snapshot it made",
+            where=f"{leader.name} ({leader.address})",
+            resolution="run the same command again",
+        )
+    return Header(lab.instance, kind, release, *digests, int(size))
+
+
+def _write_header(file: Path, header: Header) -> None:
+    line = json.dumps({"schema": _SCHEMA, **asdict(header)}).encode()
+    with os.fdopen(open_private(file, os.O_WRONLY | os.O_EXCL), "wb") as stream:
+        stream.write(line.ljust(_HEADER - 1) + b"\n")
+
+
+def _digest_of_data(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        stream.seek(_HEADER)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,225 @@
+"""Bringing machines into one cluster: tokens, artifacts, k3s started in the right order."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zave.errors import StepFailedError
+from zave.k3s import guest, upgrade
+from zave.k3s.lab import Lab
+from zave.k3s.reach import enter
+from zave.k3s.release import BINARY, IMAGES
+from zave.k3s.versions import check_step
+from zave.ports.machines import Machine, Release
+
+_EVERY = 3.0
+_NEEDED = 3
+_IMAGES_FOLDER = "/var/lib/rancher/k3s/agent/images"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The machines as they are: `leader` is the server that the others join."""
+
+    leader: Machine
+    states: dict[str, guest.State]
+    machines: Sequence[Machine]
+
+    def fresh(self, role: str) -> list[Machine]:
+        """Machines of a role without k3s, the leader left out."""
+        return [m for m in self.machines if m.role == role and m != self.leader and not self.has(m)]
+
+    def grown(self) -> list[Machine]:
+        """Machines with k3s, the leader left out."""
+        return [m for m in self.machines if m != self.leader and self.has(m)]
+
+    def has(self, machine: Machine) -> bool:
+        """Whether the machine has taken part in a cluster: k3s and a token."""
+        state = self.states[machine.name]
+        return state.release is not None and state.admitted
+
+
+def join(lab: Lab, machines: Sequence[Machine], *, release: Release, snapshot: Path) -> None:
+    """Bring `machines` into the cluster with `release`; see `zave.ports.machines.Machines.join`.
+
+    `snapshot` is where the datastore is kept before an upgrade.
+    """
+    lab.together(machines, lambda machine: enter(lab, machine))
+    found = _look(lab, machines)
+    _check_releases(found, release)
+    _lead(lab, found, release)
+    tokens = guest.tokens(
+        lab.order(found.leader, "reading the cluster's tokens", guest.READ_TOKENS), found.leader
+    )
+    # of the agents only: a server's token is its datastore's key
+    agents = [machine for machine in found.grown() if machine.role == "worker"]
+    lab.together(agents, lambda machine: _keep(lab, machine, tokens))
+    upgrade.upgrade(
+        lab,
+        {m: found.states[m.name].release for m in machines if found.has(m)},
+        leader=found.leader,
+        release=release,
+        snapshot=snapshot,
+        prepare=lambda machine: provide(lab, machine, release),
+    )
+    _forget_former(lab, found)
+    for machine in found.fresh("control-plane"):
+        # one by one: etcd takes one new member at a time
+        _admit(lab, machine, found.leader, tokens=tokens, release=release)
+    lab.together(
+        found.fresh("worker"),
+        lambda machine: _admit(lab, machine, found.leader, tokens=tokens, release=release),
+    )
+    # those that joined were waited for
+    lab.together(found.grown(), lambda machine: await_running(lab, machine, release.version))
+
+
+def provide(lab: Lab, machine: Machine, release: Release) -> None:
+    """Let the machine's next start be one of `release`: its pins, and the files that zave has."""
+    if release.origin == "folder":
+        wanted = [(BINARY, release.sha256, "/usr/local/bin/k3s")]
+        if release.images_sha256 is not None:
+            wanted.insert(0, (IMAGES, release.images_sha256, f"{_IMAGES_FOLDER}/{IMAGES}"))
+        for name, digest, place in wanted:
+            _copy(lab, machine, Path(str(release.location), name), digest=digest, place=place)
+    told = guest.environment(release)
+    lab.order(machine, f"pinning k3s {release.version}", guest.PUT_ENVIRONMENT, input=told)
+
+
+def await_running(lab: Lab, machine: Machine, version: str) -> None:
+    """Wait until the machine's k3s is active and has this version."""
+    deadline = lab.now() + lab.limits.start
+    told = False
+    while True:
+        answer = lab.ask(machine, guest.STATE)
+        state = guest.state(answer.text) if answer.exit_code == 0 else guest.State(None, "", False)
+        if state.running and state.release == version:
+            return
+        if lab.now() >= deadline:
+            has = f"has k3s {state.release}, unit {state.unit or 'unknown'}"
+            raise _not_in_time(lab, machine, f"k3s {version} did not run: it {has}")
+        if state.unit in ("inactive", "failed"):
+            # the path unit starts it when the token comes; a unit that somebody stopped, nobody does
+            lab.ask(machine, guest.START)
+        if not told:
+            lab.tell(machine, f"k3s {version} is starting")
+            told = True
+        lab.pause(_EVERY)
+
+
+def await_api(lab: Lab, leader: Machine) -> None:
+    """Wait until the API server on `leader` says that it is ready."""
+    deadline = lab.now() + lab.limits.start
+    while lab.ask(leader, guest.READY).exit_code != 0:
+        if lab.now() >= deadline:
+            raise _not_in_time(lab, leader, "the API server did not become ready")
+        lab.pause(_EVERY)
+
+
+def _look(lab: Lab, machines: Sequence[Machine]) -> _Found:
+    def one(machine: Machine) -> tuple[str, guest.State]:
+        return machine.name, guest.state(lab.order(machine, "looking at k3s", guest.STATE))
+
+    states = dict(lab.together(machines, one))
+    servers = [machine for machine in machines if machine.role == "control-plane"]
+    if not servers:
+        raise StepFailedError(
+            f"{lab.instance} has no control plane machine",
+            resolution=f"zave up {lab.instance} makes it again",
+        )
+    # a first server that was made anew must join the others, not begin a second cluster
+    leading = [s for s in servers if states[s.name].release is not None and states[s.name].admitted]
+    return _Found((leading or servers)[0], states, machines)
+
+
+def _check_releases(found: _Found, release: Release) -> None:
+    """Refuse what cannot be done before anything is changed."""
+    for machine in found.machines:
+        present = found.states[machine.name].release
+        if found.has(machine) and present is not None and present != release.version:
+            check_step(present, release.version, machine=machine.name)
+
+
+def _lead(lab: Lab, found: _Found, release: Release) -> None:
+    """Have the leader run: with `release` if it is new, else with what it has."""
+    leader = found.leader
+    if not found.has(leader):
+        provide(lab, leader, release)
+        lab.tell(leader, "giving the first server its tokens")
+        # made here, and known to the machine alone from then on
+        made = f"{secrets.token_hex(32)}\n{secrets.token_hex(32)}\nend\n"
+        lab.order(leader, "giving it its tokens", guest.FIRST_TOKENS, input=made.encode())
+        await_running(lab, leader, release.version)
+    else:
+        await_running(lab, leader, found.states[leader.name].release or release.version)
+    await_api(lab, leader)
+
+
+def _keep(lab: Lab, machine: Machine, tokens: guest.Tokens) -> None:
+    """See that a machine of the cluster has the cluster's token: the control plane may be another now."""
+    if _give(lab, machine, tokens) == "replaced":
+        lab.tell(machine, "notice: it had the token of another cluster; it joins this one")
+
+
+def _admit(lab: Lab, machine: Machine, leader: Machine, *, tokens: guest.Tokens, release: Release) -> None:
+    """Let a machine join that has never run k3s."""
+    lab.tell(machine, f"joins the cluster with k3s {release.version}")
+    provide(lab, machine, release)
+    if machine.role == "control-plane":
+        lab.order(machine, "telling it whom to join", guest.JOIN_SERVER, leader.address)
+    _give(lab, machine, tokens)
+    await_running(lab, machine, release.version)
+
+
+def _give(lab: Lab, machine: Machine, tokens: guest.Tokens) -> str:
+    server = machine.role == "control-plane"
+    lines = (tokens.server, tokens.plain_agent, "end") if server else (tokens.agent, "", "end")
+    given = "\n".join(lines) + "\n"
+    return lab.order(machine, "giving it the token", guest.PUT_TOKENS, input=given.encode()).strip()
+
+
+def _forget_former(lab: Lab, found: _Found) -> None:
+    """Delete the nodes of machines that went, or were made anew.
+
+    k3s refuses a name that it knows with another password than it knows; it drops that with the node.
+    """
+    fresh = {machine.name for role in ("control-plane", "worker") for machine in found.fresh(role)}
+    wanted = {machine.name for machine in found.machines}
+    # a machine that somebody added by hand under a name of its own stays
+    ours = re.compile(rf"{re.escape(lab.instance)}-(control-plane|worker)-[0-9]+")
+    for node in upgrade.nodes_of(lab, found.leader):
+        if node.name in fresh or (node.name not in wanted and ours.fullmatch(node.name)):
+            why = "was made anew" if node.name in fresh else "is gone"
+            lab.tell(None, f"{node.name} {why}: its former node is deleted")
+            script = 'k3s kubectl delete node "$1" --ignore-not-found'
+            lab.order(found.leader, f"deleting the former node {node.name}", script, node.name)
+
+
+def _copy(lab: Lab, machine: Machine, file: Path, *, digest: str, place: str) -> None:
+    answer = lab.ask(machine, guest.HAS_ARTIFACT, file.name, digest, place)
+    if answer.exit_code == 0:
+        return
+    if answer.exit_code != _NEEDED:
+        raise lab.failed(machine, f"looking for {file.name}", answer)
+    lab.tell(machine, f"copying {file.name}")
+    host = lab.host(machine)
+    answer = lab.ssh.run(host, guest.TAKE_ARTIFACT, file.name, digest, limit=lab.limits.copy, input=file)
+    if answer.exit_code == 66:
+        raise StepFailedError(
+            f"{file.name} is not the file that was pinned",
+            where=str(file),
+            resolution=f"put the {file.name} of the pinned release there (k3s.lock has its digest)",
+        )
+    if answer.exit_code != 0:
+        raise lab.failed(machine, f"copying {file.name}", answer)
+
+
+def _not_in_time(lab: Lab, machine: Machine, what: str) -> StepFailedError:
+    return StepFailedError(
+        f"{machine.name}: {what} within {lab.limits.start:.0f} s",
+        details=lab.last_words(machine) or None,
+        where=f"{machine.name}: journalctl -u k3s",
+        resolution="what its log says last is above; run the same command again to go on waiting",
+    )

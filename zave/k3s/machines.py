@@ -1,0 +1,153 @@
+"""The machines of one instance over SSH: what `zave.ports.machines.Machines` promises, for real."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from zave.clock import rfc3339
+from zave.errors import StepFailedError, ZaveError
+from zave.k3s import datastore, guest, joining
+from zave.k3s.hostkeys import KnownHosts
+from zave.k3s.lab import Lab, Limits
+from zave.k3s.reach import reach
+from zave.ports import Clock, Runner
+from zave.ports.machines import Console, Machine, MachineState, Release, Say
+from zave.tools.ssh import Answer, Ssh, jump_of
+
+# `status` answers at once, whatever a machine does
+_LOOK_PATIENCE = 3
+_LOOK_SECONDS = 5.0
+
+
+class SshMachines:
+    """Implements `zave.ports.machines.Machines` for one instance, whose folder is `folder`.
+
+    `keys` are the files of public keys that `ssh.keys` names; `uri` is the libvirt host, through which
+    the machines are reached when it is another one. `log` takes what ssh complains about (default: in
+    the folder). `user` and `port` are for tests.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one fact of the instance
+        self,
+        *,
+        runner: Runner,
+        console: Console,
+        clock: Clock,
+        folder: Path,
+        instance: str,
+        keys: Sequence[Path],
+        uri: str = "qemu:///system",
+        log: Path | None = None,
+        limits: Limits | None = None,
+        user: str = "zave",
+        port: int = 22,
+    ) -> None:
+        known = KnownHosts(folder / "known_hosts")
+        self._folder = folder
+        self._lab = Lab(
+            instance=instance,
+            ssh=Ssh(
+                runner=runner,
+                folder=folder,
+                known_hosts=known.file,
+                log=log or folder / "ssh.log",
+                keys=tuple(keys),
+                user=user,
+                jump=jump_of(uri),
+            ),
+            known=known,
+            console=console,
+            clock=clock,
+            limits=limits or Limits(),
+            port=port,
+        )
+
+    def join(self, machines: Sequence[Machine], *, release: Release, say: Say) -> None:
+        """Bring every machine into the cluster, running exactly `release`."""
+        stamp = rfc3339(self._lab.clock.now()).replace(":", "").replace("-", "").partition(".")[0]
+        snapshot = self._folder / "snapshots" / f"before-{release.version}-{stamp}.snapshot"
+        joining.join(self._lab.telling(say), machines, release=release, snapshot=snapshot)
+
+    def look(self, machines: Sequence[Machine]) -> Sequence[MachineState]:
+        """Ask all of them at once; takes a few seconds at most, whatever their state."""
+        lab = self._lab.telling(_silent)
+        hasty = replace(lab, ssh=replace(lab.ssh, patience=_LOOK_PATIENCE))
+        return hasty.together(machines, lambda machine: _look(hasty, machine))
+
+    def snapshot(self, machines: Sequence[Machine], destination: Path) -> None:
+        """Copy the cluster's datastore into the new file `destination`, mode 0600."""
+        lab = self._lab.telling(_silent)
+        leader = _servers(lab, machines)[0]
+        reach(lab, leader)
+        datastore.save(lab, leader, destination)
+
+    def restore(self, machines: Sequence[Machine], source: Path, *, say: Say) -> None:
+        """Put the datastore of a snapshot back; the present one is kept as a snapshot first."""
+        lab = self._lab.telling(say)
+        servers = _servers(lab, machines)
+        # before anything is asked for that takes time
+        datastore.read_header(source)
+        lab.together(servers, lambda machine: reach(lab, machine))
+        header = datastore.check(lab, servers[0], source)
+        self._keep_present(lab, servers[0])
+        datastore.put_back(lab, servers, source, header)
+        for server in servers:
+            found = guest.state(lab.order(server, "looking at k3s", guest.STATE))
+            joining.await_running(lab, server, found.release or header.release)
+        joining.await_api(lab, servers[0])
+
+    def shell(self, machine: Machine, command: Sequence[str]) -> Sequence[str]:
+        """The argument list that opens a shell on the machine, or runs `command` there."""
+        return self._lab.ssh.shell(self._lab.host(machine), command)
+
+    def forget(self, machines: Sequence[Machine]) -> None:
+        """Drop the pinned host keys of machines that are gone."""
+        self._lab.known.forget([machine.name for machine in machines])
+
+    # for the cluster of these machines
+
+    def ask(self, machine: Machine, script: str, *, limit: float) -> Answer:
+        """What a script gives that runs as root on the machine; it takes `limit` seconds at most."""
+        return self._lab.ask(machine, script, limit=limit)
+
+    def _keep_present(self, lab: Lab, leader: Machine) -> None:
+        stamp = rfc3339(lab.clock.now()).replace(":", "").replace("-", "").partition(".")[0]
+        kept = self._folder / "snapshots" / f"before-restore-{stamp}.snapshot"
+        lab.tell(leader, f"keeping the present data in {kept}")
+        datastore.save(lab, leader, kept)
+
+
+def _silent(_text: str, _fraction: float | None) -> None:
+    """Tell nobody."""
+
+
+def _look(lab: Lab, machine: Machine) -> MachineState:
+    if not lab.known.keys_of(machine.name):
+        return MachineState(machine.name, problem="zave was never in it: its host key is not known")
+    try:
+        answer = lab.ask(machine, guest.STATE, limit=_LOOK_SECONDS)
+    except ZaveError as error:
+        return MachineState(machine.name, problem=error.brief)
+    if answer.exit_code != 0:
+        return MachineState(machine.name, problem=_problem(answer.trouble, answer.errors))
+    found = guest.state(answer.text)
+    return MachineState(machine.name, release=found.release, running=found.running)
+
+
+def _servers(lab: Lab, machines: Sequence[Machine]) -> list[Machine]:
+    servers = [machine for machine in machines if machine.role == "control-plane"]
+    if not servers:
+        raise StepFailedError(
+            f"{lab.instance} has no control plane machine",
+            resolution=f"zave up {lab.instance} makes it again",
+        )
+    return servers
+
+
+def _problem(trouble: str | None, said: str) -> str:
+    last = said.splitlines()[-1][:200] if said else ""
+    if trouble == "host-key":
+        return "another host key answers at its address: it was made anew, or is somebody else"
+    if trouble == "login":
+        return f"it refuses the login: {last}"
+    return last or "it does not answer"
