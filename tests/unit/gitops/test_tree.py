@@ -1,15 +1,13 @@
 """The GitOps tree: what Flux is pointed at, in which order, and what hostile values become."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from zave.gitops.tree import GitOpsTree, flux_url, render_tree
+from zave.gitops.tree import GitOpsTree, flux_url, tree_of
 from zave.project import Project
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
@@ -21,7 +19,9 @@ def render(destination: Path, instance: str = "lab", **gitops: Any) -> GitOpsTre
     text = json.dumps({"platform": "libvirt-k3s", "gitops": gitops})
     spec = parse_spec(text, where="environment.yaml")
     assert isinstance(spec, LibvirtSpec)
-    return render_tree(Project(), spec, instance=instance, destination=destination)
+    tree = tree_of(Project(), spec, instance=instance, destination=destination)
+    tree.write()
+    return tree
 
 
 def objects(file: Path) -> list[Any]:
@@ -47,27 +47,43 @@ def test_each_layer_prunes_waits_and_has_time_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", ["slim", "bigbang"])
-def test_each_layer_points_at_a_base_that_is_there(tmp_path: Path, profile: str) -> None:
+def test_each_layer_points_at_pieces_that_are_there(tmp_path: Path, profile: str) -> None:
     render(tmp_path, profile=profile)
-    paths = [layer["spec"]["path"] for layer in objects(tmp_path / "clusters/lab/kustomizations.yaml")]
-    assert f"./platform/{profile}" in paths
-    for path in paths:
-        for resource in objects(tmp_path / path / "kustomization.yaml")[0]["resources"]:
-            assert objects(tmp_path / path / resource)
+    layers = objects(tmp_path / "clusters/lab/kustomizations.yaml")
+    assert [layer["spec"]["path"] for layer in layers] == [f"./clusters/lab/{name}" for name in ORDER]
+    for layer in layers:
+        folder = tmp_path / layer["spec"]["path"]
+        pieces = objects(folder / "kustomization.yaml")[0]["resources"]
+        assert pieces
+        for piece in pieces:
+            assert objects(folder / piece / "kustomization.yaml")
 
 
-def test_every_namespace_states_its_pod_security(tmp_path: Path) -> None:
-    render(tmp_path)
-    namespaces = [o for f in tmp_path.rglob("*.yaml") for o in objects(f) if o["kind"] == "Namespace"]
-    assert len(namespaces) == 5
-    for namespace in namespaces:
-        assert "pod-security.kubernetes.io/enforce" in namespace["metadata"]["labels"]
+def test_each_layer_takes_its_variables_from_the_tree(tmp_path: Path) -> None:
+    render(tmp_path, "mine")
+    [source] = objects(tmp_path / "clusters/mine/variables.yaml")
+    assert source["data"]["cluster"] == "zave-mine"
+    for layer in objects(tmp_path / "clusters/mine/kustomizations.yaml"):
+        wanted = [{"kind": "ConfigMap", "name": source["metadata"]["name"]}]
+        assert layer["spec"]["postBuild"] == {"substituteFrom": wanted}
+        assert layer["metadata"]["namespace"] == source["metadata"]["namespace"]
+
+
+@pytest.mark.parametrize(("profile", "judged"), [("slim", True), ("bigbang", False)])
+def test_applications_are_waited_for_where_there_are_any(tmp_path: Path, profile: str, judged: bool) -> None:
+    render(tmp_path, profile=profile)
+    *others, apps = objects(tmp_path / "clusters/lab/kustomizations.yaml")
+    assert ("healthCheckExprs" in apps["spec"]) is judged
+    assert not any("healthCheckExprs" in layer["spec"] for layer in others)
 
 
 def test_a_local_repository_gets_its_source_at_the_bootstrap(tmp_path: Path) -> None:
     render(tmp_path)
     assert objects(tmp_path / "clusters/lab/source.yaml") == []
-    assert objects(tmp_path / "clusters/lab/kustomization.yaml")[0]["resources"] == ["kustomizations.yaml"]
+    assert objects(tmp_path / "clusters/lab/kustomization.yaml")[0]["resources"] == [
+        "variables.yaml",
+        "kustomizations.yaml",
+    ]
 
 
 def test_a_remote_repository_becomes_the_source(tmp_path: Path) -> None:
@@ -108,20 +124,7 @@ def test_hostile_values_stay_literal(tmp_path: Path, text: str) -> None:
     assert isinstance(text_spec, LibvirtSpec)
     gitops = text_spec.gitops.model_copy(update={"repository": f"https://{text}", "branch": text})
     spec = text_spec.model_copy(update={"gitops": gitops})
-    render_tree(Project(), spec, instance="lab", destination=tmp_path)
+    tree_of(Project(), spec, instance="lab", destination=tmp_path).write()
     [source] = objects(tmp_path / "clusters/lab/source.yaml")
     assert source["spec"]["ref"] == {"branch": text}
     assert source["spec"]["url"] == f"https://{text}"
-
-
-@pytest.mark.parametrize("folder", ["infrastructure/controllers", "platform/slim", "apps", "clusters/lab"])
-def test_kustomize_builds_the_tree(tmp_path: Path, folder: str) -> None:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not on PATH")
-    render(tmp_path, repository="https://git.example.org/lab.git")
-    built = subprocess.run(
-        [kubectl, "kustomize", tmp_path / folder], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    assert [o["kind"] for o in yaml.safe_load_all(built.stdout)]
