@@ -1,4 +1,5 @@
 locals {
+  # in this order; each may be run again, and alone on any Debian or Ubuntu
   scripts = [
     "${path.root}/scripts/update-packages.sh",
     "${path.root}/scripts/harden-os.sh",
@@ -20,56 +21,38 @@ source "qemu" "k3s-base" {
   disk_size    = var.disk_size
   format       = "qcow2"
 
-  # machine
+  # machine; a build that loses its host is done again, so nothing waits for the host's disk
   accelerator    = var.accelerator
-  cpus           = 2
-  memory         = 2048
+  cpus           = var.cpus
+  memory         = var.memory
   headless       = true
   net_device     = "virtio-net"
   disk_interface = "virtio"
-  qemuargs       = [["-serial", "file:${var.output_directory}.console.log"]]
-
-  # first boot: a seed labelled as cloud-init's NoCloud source looks for it
-  cd_files = ["${var.seed_folder}/meta-data", "${var.seed_folder}/user-data"]
-  cd_label = "cidata"
+  disk_cache     = "unsafe"
+  disk_discard   = "unmap"
+  qemuargs = [
+    ["-serial", "file:${var.output_directory}.console.log"],
+    # first boot: where cloud-init finds its seed. Debian's cloud kernel sees no CD on an IDE bus.
+    ["-smbios", "type=1,serial=ds=nocloud-net;s=http://10.0.2.2:{{ .HTTPPort }}/"],
+  ]
+  http_directory    = var.seed_folder
+  http_bind_address = "127.0.0.1"
 
   # access
   ssh_username         = var.ssh_username
   ssh_private_key_file = var.ssh_private_key_file
   ssh_timeout          = "20m"
-  shutdown_command     = "sudo shutdown -P now"
+
+  # the end takes the account that cloud-init made for the build, and its right to become root: systemd does it,
+  # which outlives the account's last session. An AMI keeps the account: each instance makes the same one.
+  shutdown_command = join("", [
+    "sudo systemd-run --quiet sh -c '",
+    "rm -f /etc/sudoers.d/90-cloud-init-users; userdel --force --remove ${var.ssh_username}; systemctl poweroff'",
+  ])
 
   # result
   output_directory = var.output_directory
   vm_name          = "k3s-base-${var.distribution}.qcow2"
-}
-
-source "amazon-ebs" "k3s-base" {
-  # image
-  region = var.region
-  source_ami_filter {
-    filters = {
-      name                = var.ami_name_filter
-      architecture        = "x86_64"
-      root-device-type    = "ebs"
-      virtualization-type = "hvm"
-    }
-    owners      = [var.ami_owner]
-    most_recent = true
-  }
-
-  # machine
-  instance_type = "t3.medium"
-
-  # access
-  ssh_username = var.ssh_username
-
-  # result
-  ami_name        = "zave-k3s-base-${var.distribution}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
-  ami_description = "k3s-base on ${var.distribution}, built by zave"
-  encrypt_boot    = true
-  tags            = local.tags
-  snapshot_tags   = local.tags
 }
 
 build {
@@ -83,19 +66,34 @@ build {
   provisioner "shell" {
     scripts         = local.scripts
     execute_command = "chmod +x {{ .Path }}; sudo env {{ .Vars }} {{ .Path }}"
+  }
+
+  # what has become of it, for zave's manifest
+  provisioner "shell" {
+    script          = "${path.root}/scripts/record-image.sh"
+    execute_command = "chmod +x {{ .Path }}; sudo env {{ .Vars }} {{ .Path }}"
     environment_vars = [
-      "DEBIAN_FRONTEND=noninteractive",
+      "ZAVE_IMAGE=k3s-base",
+      "ZAVE_DISTRIBUTION=${var.distribution}",
       "ZAVE_FINGERPRINT=${var.fingerprint}",
+      "ZAVE_SOURCE_CHECKSUM=${var.source_checksum}",
+      "ZAVE_SCRIPTS_DIGEST=${var.scripts_digest}",
     ]
   }
 
-  # the next boot is a machine's first: no identity of the build may survive
-  provisioner "shell" {
-    inline = [
-      "sudo cloud-init clean --logs --seed",
-      "sudo rm -f /etc/ssh/ssh_host_*",
-      "sudo truncate -s 0 /etc/machine-id",
-      "rm -f ~/.ssh/authorized_keys",
+  provisioner "file" {
+    direction = "download"
+    sources = [
+      "/var/tmp/zave-image/image.json",
+      "/var/tmp/zave-image/packages.txt",
+      "/var/tmp/zave-image/lynis-report.dat",
     ]
+    destination = "${var.manifest_directory}/"
+  }
+
+  # the next boot is a machine's first
+  provisioner "shell" {
+    script          = "${path.root}/scripts/reset-identity.sh"
+    execute_command = "chmod +x {{ .Path }}; sudo env {{ .Vars }} {{ .Path }}"
   }
 }

@@ -17,6 +17,18 @@ variable "fingerprint" {
   description = "What zave computed over everything that goes into the image; kept in it and in its tags."
 }
 
+variable "scripts_digest" {
+  type        = string
+  default     = "unknown"
+  description = "SHA-256 of the scripts, computed by zave; kept in the image."
+}
+
+variable "manifest_directory" {
+  type        = string
+  default     = "manifest"
+  description = "Folder that exists; what was measured in the image arrives there."
+}
+
 # qemu
 
 variable "source_image" {
@@ -42,10 +54,22 @@ variable "accelerator" {
   }
 }
 
+variable "cpus" {
+  type        = number
+  default     = 2
+  description = "Processors of the machine that builds."
+}
+
+variable "memory" {
+  type        = number
+  default     = 2048
+  description = "Memory of the machine that builds, in MiB."
+}
+
 variable "disk_size" {
   type        = string
-  default     = "8G"
-  description = "Size of the built disk. Nodes get a larger one laid over it."
+  default     = "50G"
+  description = "Size of the disk as a node sees it; the file takes what is written. A node's disk may not be smaller."
 }
 
 variable "output_directory" {

@@ -1,6 +1,7 @@
 """The image templates in Debian's Packer 1.6, the oldest that zave supports, and the scripts run in them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,22 @@ def packer(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(program)
 
 
-def run(packer: str, *arguments: str, cwd: Path = IMAGE) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """The image's folder as zave lays it out for a Packer without plugins."""
+    return laid_out(tmp_path / "template", plugins=False)
+
+
+def laid_out(folder: Path, *, plugins: bool) -> Path:
+    values = {"image": IMAGE.name, "plugins": plugins}
+    renderer = Renderer(Project())
+    renderer.render_tree(f"packer-images/{IMAGE.name}", folder, values)
+    block = renderer.render_text("templates/packer/plugins.pkr.hcl.j2", values)
+    (folder / "plugins.pkr.hcl").write_text(block)
+    return folder
+
+
+def run(packer: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
@@ -62,8 +78,10 @@ def run(packer: str, *arguments: str, cwd: Path = IMAGE) -> subprocess.Completed
 @pytest.fixture
 def build_variables(tmp_path: Path) -> list[str]:
     """What zave adds to a variable file for one build."""
+    seed = tmp_path / "seed"
+    seed.mkdir()
     for name in ("user-data", "meta-data"):
-        (tmp_path / name).write_text("#cloud-config\n")
+        (seed / name).write_text("#cloud-config\n")
     (tmp_path / "source.qcow2").write_bytes(b"")
     key = tmp_path / "key"
     key.write_bytes(
@@ -77,8 +95,11 @@ def build_variables(tmp_path: Path) -> list[str]:
         "source_image": str(tmp_path / "source.qcow2"),
         "source_checksum": "sha256:" + "0" * 64,
         "ssh_private_key_file": str(key),
-        "seed_folder": str(tmp_path),
+        "seed_folder": str(seed),
         "output_directory": str(tmp_path / "output"),
+        "manifest_directory": str(tmp_path),
+        "fingerprint": "0" * 64,
+        "scripts_digest": "0" * 64,
     }
     return [f"-var={name}={value}" for name, value in values.items()]
 
@@ -86,29 +107,46 @@ def build_variables(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("builder", ["qemu", "amazon-ebs"])
 @pytest.mark.parametrize("file", sorted(path.name for path in IMAGE.glob("*.pkrvars.hcl")))
 def test_every_image_is_valid_for_every_builder(
-    packer: str, build_variables: list[str], file: str, builder: str
+    packer: str, template: Path, build_variables: list[str], file: str, builder: str
 ) -> None:
-    result = run(packer, "validate", f"-only={builder}.k3s-base", f"-var-file={file}", *build_variables, ".")
+    only = f"-only={builder}.k3s-base"
+    result = run(packer, "validate", only, f"-var-file={file}", *build_variables, ".", cwd=template)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_a_variable_file_with_a_mistake_is_refused(
-    packer: str, build_variables: list[str], tmp_path: Path
+    packer: str, template: Path, build_variables: list[str], tmp_path: Path
 ) -> None:
     wrong = tmp_path / "wrong.pkrvars.hcl"
     wrong.write_text((IMAGE / "debian-12.pkrvars.hcl").read_text().replace("debian-12", "debian"))
-    result = run(packer, "validate", "-only=qemu.k3s-base", f"-var-file={wrong}", *build_variables, ".")
+    only = "-only=qemu.k3s-base"
+    result = run(packer, "validate", only, f"-var-file={wrong}", *build_variables, ".", cwd=template)
     assert result.returncode != 0
     assert "The distribution must look like" in result.stdout + result.stderr
 
 
-def test_templates_and_the_rendered_plugin_block_are_formatted(packer: str, tmp_path: Path) -> None:
-    for file in IMAGE.glob("*.hcl"):
-        shutil.copy(file, tmp_path)
-    Renderer(Project()).render_tree("templates/packer", tmp_path, {"image": "k3s-base"})
-    assert (tmp_path / "plugins.pkr.hcl").exists()
-    result = run(packer, "fmt", "-check", "-diff", str(tmp_path), cwd=tmp_path)
+def test_every_supported_base_has_its_variable_file() -> None:
+    bases = {path.name.removesuffix(".pkrvars.hcl") for path in IMAGE.glob("*.pkrvars.hcl")}
+    assert bases == {"debian-12", "ubuntu-22.04", "ubuntu-24.04"}
+
+
+@pytest.mark.parametrize("plugins", [False, True])
+def test_what_packer_reads_is_formatted_for_old_and_new_versions(
+    packer: str, tmp_path: Path, plugins: bool
+) -> None:
+    folder = laid_out(tmp_path / "template", plugins=plugins)
+    result = run(packer, "fmt", "-check", "-diff", ".", cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_packers_that_know_how_are_told_to_use_imdsv2_alone(tmp_path: Path) -> None:
+    new = laid_out(tmp_path / "new", plugins=True)
+    source = (new / "amazon-ebs.pkr.hcl").read_text()
+    assert re.search(r'http_tokens\s+= "required"', source)
+    assert re.search(r'imds_support\s+= "v2.0"', source)
+    assert "required_plugins" in (new / "plugins.pkr.hcl").read_text()
+    # Packer 1.6 refuses what it does not know: `validate` above shows that this one is without
+    assert not re.search(r"ami-[0-9a-f]{8}", source)
 
 
 def test_scripts_are_clean_and_may_be_executed() -> None:
@@ -116,7 +154,7 @@ def test_scripts_are_clean_and_may_be_executed() -> None:
     shellcheck = shutil.which("shellcheck", path=beside_python)
     assert shellcheck is not None
     scripts = [*IMAGE.rglob("*.sh"), *Project().path("templates/cloud-init").rglob("*.sh")]
-    assert len(scripts) == 4
+    assert len(scripts) >= 6
     result = subprocess.run([shellcheck, *scripts], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     assert [s.name for s in IMAGE.rglob("*.sh") if not os.access(s, os.X_OK)] == []

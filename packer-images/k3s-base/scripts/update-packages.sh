@@ -1,10 +1,16 @@
 #!/bin/sh
-# Brings every installed package up to date and removes what is no longer needed.
+# Brings every installed package up to date and removes what is no longer needed. May be run again, and alone:
+# as root, by hand, from Packer or from cloud-init.
 set -eu
+umask 022
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
 
-export DEBIAN_FRONTEND=noninteractive
+apt() { # first boots run apt of their own: wait for its lock
+  apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"
+}
 
-apt-get update -q
-apt-get -q -y -o Dpkg::Options::=--force-confold full-upgrade
-apt-get -q -y autoremove --purge
-apt-get clean
+apt update
+touch /run/zave-apt-lists
+apt full-upgrade
+apt autoremove --purge
+apt clean
