@@ -59,6 +59,13 @@ def _speed(raw: Any) -> float:
     return float(raw)
 
 
+def _folder(raw: Any) -> str:
+    # relative to nothing: a setting may come from a file that is read in any folder
+    if not isinstance(raw, str) or (raw and not raw.startswith("/")):
+        raise ValueError("the absolute path of a folder")
+    return raw
+
+
 def _duration(raw: Any) -> int:
     from zave.spec.units import parse_duration
 
@@ -95,6 +102,7 @@ SETTINGS = (
     # Terraform's own default of `-parallelism`
     Setting("parallelism", 10, "resources that Terraform works on at once", _whole(1, 64)),
     Setting("speed", 0.0, "a rehearsal's virtual seconds a real second; 0: as fast as it can", _speed),
+    Setting("provider_mirror", "", "folder with Terraform providers in place of the registry", _folder),
     Setting("log_keep", 20, "runs of an instance whose logs and events are kept", _whole(1, 10_000)),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -110,6 +118,7 @@ class Settings:
     step_timeout: int
     parallelism: int
     speed: float
+    provider_mirror: str
     log_keep: int
     origins: Mapping[str, str]
 

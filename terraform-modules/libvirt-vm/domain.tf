@@ -10,6 +10,11 @@ resource "libvirt_domain" "this" {
   autostart = var.autostart
   running   = true
 
+  # a change of compute or devices needs a machine that is off: it is asked to go down, and cut off after that
+  update = {
+    shutdown = { timeout = var.shutdown_timeout }
+  }
+
   # compute
   vcpu        = var.vcpu
   memory      = var.memory_mib

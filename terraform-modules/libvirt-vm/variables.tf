@@ -49,6 +49,17 @@ variable "autostart" {
   default     = true
 }
 
+variable "shutdown_timeout" {
+  description = "Seconds that the guest gets to shut down before a change of the machine cuts it off."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.shutdown_timeout >= 1 && floor(var.shutdown_timeout) == var.shutdown_timeout
+    error_message = "The timeout must be a whole number of seconds, at least 1."
+  }
+}
+
 # storage
 
 variable "pool" {

@@ -124,7 +124,12 @@ def test_reading_commands_print_one_valid_document(life: Rehearsal) -> None:
     assert life.document("history", "--rehearse")["runs"][0]["outcome"] == "done"
     assert life.document("logs", "homelab", "--rehearse", "-n", "5")["logs"]
     assert life.document("kubeconfig", "homelab", "--rehearse", "--content")["content"]
+    assert life.document("kubeconfig", "homelab", "--rehearse", "--merge")["merged"] is True
+    assert life.document("kubeconfig", "homelab", "--rehearse", "--unmerge")["merged"] is False
+    assert life.document("console", "homelab", "worker-1", "--rehearse")["lines"]
+    assert life.document("logs", "homelab", "--rehearse", "--node", "worker-1")["run_id"] is None
     assert life.document("doctor", "--rehearse")["ready"] is True
+    assert life.document("doctor", "homelab", "--rehearse")["ready"] is True
     assert life.document("rehearse")["things"] > 0
     assert life.document("rehearse", "log")["events"]
     assert life.document("rehearse", "faults")["faults"] == []
@@ -140,6 +145,14 @@ def test_differences_are_a_document_and_exit_3(life: Rehearsal) -> None:
     assert plan["terraform"]["create"] == 1
     life.events("up", "homelab", "--rehearse", "--yes")
     assert life.document("drift", "homelab", "--rehearse")["in_sync"] is True
+
+
+def test_a_snapshot_and_its_return_are_documents(life: Rehearsal, tmp_path: Path) -> None:
+    file = str(tmp_path / "lab.snapshot")
+    taken = life.document("snapshot", "homelab", file, "--rehearse")
+    restored = life.document("restore", "homelab", file, "--yes", "--rehearse")
+    assert [taken["action"], restored["action"]] == ["taken", "restored"]
+    assert taken["sha256"] == restored["sha256"]
 
 
 def test_the_event_file_holds_what_was_printed(life: Rehearsal) -> None:

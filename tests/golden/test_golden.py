@@ -27,7 +27,7 @@ platform: libvirt-k3s
 image: {source: packer, image: k3s-base}
 libvirt: {network: {name: own, cidr: 192.168.77.0/27}}
 nodes:
-  control-plane: {count: 3, vcpu: 2, memory: 4GiB, disk: 20GiB}
+  control-plane: {count: 3, vcpu: 2, memory: 4GiB, disk: 60GiB}
   worker: {count: 1}
 kubernetes: {version: v1.35.9+k3s1}
 gitops: {repository: "git@git.example.org:me/lab.git", branch: next, profile: bigbang}

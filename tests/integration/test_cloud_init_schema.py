@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from zave.platforms.libvirt_values import seeds_of
+from zave.ports.machines import Release
 from zave.project import Project
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
@@ -33,6 +34,7 @@ PACKAGES = (
 # read at import: tests themselves have an empty home
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zave-tests" / "cloud-init"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmV8zvvz9Dy/0Kf9wJoFoNw3C0nH1mqYxG3XqT5wZ1x me@example"
+RELEASE = Release("v1.35.9+k3s1", "ab" * 32, "vendor")
 CHECK = "import sys; from cloudinit.cmd.main import main; sys.exit(main())"
 
 
@@ -69,10 +71,11 @@ def check(cloud_init: Path, document: Path) -> subprocess.CompletedProcess[str]:
 def test_user_data_passes_the_schema(cloud_init: Path, tmp_path: Path, source: str, count: int) -> None:
     text = (
         f"platform: libvirt-k3s\nimage: {{source: {source}}}\nnodes: {{control-plane: {{count: {count}}}}}\n"
+        'registry: {mirrors: [{registry: "*", endpoints: ["https://mirror.example.org"]}]}\n'
     )
     spec = parse_spec(text, where="environment.yaml")
     assert isinstance(spec, LibvirtSpec)
-    seeds = seeds_of(Project(), spec, instance="lab", keys=[KEY])
+    seeds = seeds_of(Project(), spec, instance="lab", keys=[KEY], release=RELEASE)
     for name in ("lab-control-plane-1", "lab-worker-1"):
         document = tmp_path / f"{name}.yaml"
         document.write_text(seeds[name].user_data)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from zave.platforms.libvirt_values import root_values, terraform_variables
+from zave.platforms.libvirt_values import terraform_variables
+from zave.ports.machines import Release
 from zave.project import Project
 from zave.rehearsal.mirror import install_mirror
 from zave.rehearsal.world import World
@@ -22,6 +23,9 @@ from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmV8zvvz9Dy/0Kf9wJoFoNw3C0nH1mqYxG3XqT5wZ1x me@example"
+RELEASE = Release("v1.35.9+k3s1", "0123456789abcdef" * 4, "vendor")
+# the number of a running domain is planned as it was, and changes (docs/e2e-homelab.md)
+KNOWN_FAULT = "Provider produced inconsistent result after apply"
 REPOSITORY = Path(__file__).parents[2]
 MODULES = ("k3s-cluster", "libvirt-vm")
 EXAMPLES = {"k3s-cluster": "three-nodes", "libvirt-vm": "single"}
@@ -43,8 +47,8 @@ class Lab:
     world: Path
     environment: Mapping[str, str]
 
-    def terraform(self, *arguments: str, expect: int = 0) -> str:
-        ran = subprocess.run(
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [*engine(), *arguments],
             cwd=self.root,
             env=dict(self.environment),
@@ -52,6 +56,9 @@ class Lab:
             text=True,
             check=False,
         )
+
+    def terraform(self, *arguments: str, expect: int = 0) -> str:
+        ran = self.run(*arguments)
         assert ran.returncode == expect, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
@@ -59,15 +66,20 @@ class Lab:
         spec = parse_spec(json.dumps({"platform": "libvirt-k3s", **sections}), where="environment.yaml")
         assert isinstance(spec, LibvirtSpec)
         renderer = Renderer(Project())
-        values = root_values(spec, instance="lab")
-        renderer.render_tree("templates/terraform/libvirt-k3s", self.root, values)
+        renderer.render_tree("templates/terraform/libvirt-k3s", self.root, {})
         for module in MODULES:
             place = f"terraform-modules/{module}"
             renderer.render_tree(place, self.root / place, {})
         write_tfvars(
             self.root / "zave.auto.tfvars.json",
             terraform_variables(
-                spec, instance="lab", image_path=image, acceleration="qemu", keys=[key], project=Project()
+                spec,
+                instance="lab",
+                image_path=image,
+                acceleration="qemu",
+                keys=[key],
+                project=Project(),
+                release=RELEASE,
             ),
         )
 
@@ -75,8 +87,14 @@ class Lab:
         """Plan and apply; what was done, by address."""
         self.terraform("plan", "-input=false", "-out=p")
         changes = json.loads(self.terraform("show", "-json", "p"))["resource_changes"]
-        self.terraform("apply", "-input=false", "p")
-        return {c["address"]: c["change"]["actions"] for c in changes if c["change"]["actions"] != ["no-op"]}
+        done = {c["address"]: c["change"]["actions"] for c in changes if c["change"]["actions"] != ["no-op"]}
+        ran = self.run("apply", "-input=false", "p")
+        if ran.returncode != 0:
+            # every restart of a machine ends so, and its work is done all the same
+            restarts = [a for a, actions in done.items() if "libvirt_domain" in a and actions == ["update"]]
+            assert ran.stderr.count("Error: ") == ran.stderr.count(KNOWN_FAULT) == len(restarts), ran.stderr
+            self.converged()
+        return done
 
     def converged(self) -> None:
         self.terraform("plan", "-input=false", "-detailed-exitcode")

@@ -36,6 +36,8 @@ IN_UP = _cases(
     Case("fill pool always", ("free space", "pool"), lasting=True),
     Case("fail build image", ("image",)),
     Case("hang build image for 2s", ("image",)),
+    Case('fail join k3s.homelab-worker-1 with "token rejected"', ("homelab-worker-1", "token rejected")),
+    Case("hang join k3s for 1s", ("homelab-control-plane-1", "in time")),
     Case("fail reconcile * always", ("not ready",), lasting=True),
 )
 IN_DOWN = _cases(

@@ -1,17 +1,20 @@
 """`zave build-image`: a machine image, unless it is current."""
 
+import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from zave.cli.context import Context, Luck
-from zave.cli.lifecycle_options import Fault, FaultFile, Speed
+from zave.cli.lifecycle_options import Fault, FaultFile, Speed, Yes
 from zave.cli.options import options_of
+from zave.errors import UsageError
 
 EXAMPLES = (
     ("zave build-image --rehearse", "the k3s-base image, skipped when it is current"),
-    ("zave build-image k3s-base --base debian-12 --rehearse", "on another base"),
-    ("zave build-image --builder amazon-ebs --rehearse", "as an AMI"),
+    ("zave build-image --base debian-12 --update", "pin the vendor's newest, build on it"),
+    ("zave build-image --prune --keep 2", "remove old images that nothing uses"),
 )
 
 
@@ -24,12 +27,36 @@ def command(
     base: Annotated[
         str, typer.Option("--base", metavar="BASE", help="The distribution: a var file of the image.")
     ] = "ubuntu-24.04",
+    update: Annotated[
+        bool, typer.Option("--update", help="Pin the base that its vendor publishes now.")
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="FILE", help="Pin a qcow2 file of your own instead."),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List all images; build nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove old images; build nothing.")] = False,
+    keep: Annotated[
+        int, typer.Option("--keep", metavar="N", min=0, help="With --prune: the newest N of a kind stay.")
+    ] = 1,
+    yes: Yes = False,
     fault: Fault = None,
     faults: FaultFile = None,
     speed: Speed = None,
 ) -> None:
     """Build a machine image with Packer; nothing happens when it is current."""
     zave = Context(options_of(context), speed=speed)
+    if listing or prune:
+        _show(zave, prune=prune, keep=keep, yes=yes)
+        return
+    from zave.spec.places import parse_image_name
+
+    base = parse_image_name(base)
+    if builder == "amazon-ebs" and (update or source):
+        raise UsageError(
+            "an AMI's base is not pinned: its owner and its name say which it is",
+            resolution="leave out --update and --source",
+        )
     name = f"image-{zave.checked(image)}"
     with zave.locked(name, command="build-image"):
         zave.try_luck(Luck(tuple(fault or ()), faults))
@@ -37,8 +64,29 @@ def command(
         from zave.platforms.images import image_request
         from zave.steps.image import EnsureImage
 
+        images = zave.images()
         request = image_request(zave.project, source="packer", image=image, base=base, builder=builder)
-        step = EnsureImage(images=zave.images(), request=request)
         build_image(
-            step, journal=zave.journal(name, environment=image, platform=builder), arguments=zave.arguments
+            EnsureImage(images=images, request=request),
+            journal=zave.journal(name, environment=image, platform=builder),
+            arguments=zave.arguments,
+            pin=(lambda say: images.pin(base, source=source, say=say)) if update or source else None,
         )
+
+
+def _show(zave: Context, *, prune: bool, keep: int, yes: bool) -> None:
+    from zave.lifecycle.build_image import images_document, outdated, remove_images, users_of
+    from zave.ui.document import show
+    from zave.ui.images import render_images
+
+    images, users = zave.images(), users_of(zave.store)
+    found = images.list()
+    going = outdated(found, keep=keep, users=users) if prune else []
+    if going:
+        ask = zave.asker(yes=yes)
+        if ask is not None:
+            sys.stderr.write(render_images(images_document(going, users=users)))
+            ask(f"Remove {len(going)} images?")
+        remove_images(going, images)
+    document = images_document([i for i in found if i not in going], users=users, removed=going)
+    show(document, render_images, settings=zave.settings)

@@ -1,5 +1,6 @@
-"""What a shell offers for ENV: names from folders, never from the database."""
+"""What a shell offers for ENV and NODE: names from folders and files, never from the database."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,24 @@ def complete_environments(context: typer.Context, incomplete: str) -> list[str]:
     except ZaveError:
         names = []
     return sorted({*_starting(names, incomplete), *complete_instances(context, incomplete)})
+
+
+def complete_nodes(context: typer.Context, incomplete: str) -> list[str]:
+    """Short names of the machines that Terraform was told to make for ENV."""
+    from zave.errors import ZaveError
+    from zave.state.directory import StateDirectory
+    from zave.steps.infra import VARIABLES
+
+    instance = str(context.params.get("env") or "")
+    try:
+        directory = StateDirectory.locate(os.environ, rehearsal=_given(context, "rehearse") is not None)
+        if instance not in _folders(directory.instances, ""):
+            return []
+        told = json.loads((directory.instance(instance).terraform / VARIABLES).read_text(encoding="utf-8"))
+        names = list(told["nodes"])
+    except (ZaveError, OSError, ValueError, KeyError, TypeError):
+        return []
+    return _starting((str(name).removeprefix(f"{instance}-") for name in names), incomplete)
 
 
 def _given(context: typer.Context, name: str) -> object | None:

@@ -17,6 +17,7 @@ from zave.state.directory import StateDirectory
 from zave.state.records import STANDING
 
 if TYPE_CHECKING:
+    from zave.cli.real import Real
     from zave.cli.rehearsed import Rehearsed
     from zave.events import Bus, Sink
     from zave.lifecycle.live import Live
@@ -307,6 +308,15 @@ class Context:
         self.options.closing.callback(rehearsed.close)
         return rehearsed
 
+    @cached_property
+    def real(self) -> "Real":
+        """The adapters of real environments."""
+        from zave.cli.real import Real
+
+        real = Real(self.directory, self.settings, self.runner, self.project)
+        self.options.closing.callback(real.close)
+        return real
+
     @property
     def world(self) -> "World":
         """The simulated world. Raises UsageError outside a rehearsal."""
@@ -321,6 +331,8 @@ class Context:
         """The adapters for one instance of the spec's platform."""
         if self.options.rehearse:
             return self.rehearsed.tools(spec, folder)
+        if spec.platform == "libvirt-k3s":
+            return self.real.home_lab(spec, folder)
         raise _not_there_yet()
 
     def recorded_tools(self, record: "InstanceRecord") -> "Tools":
@@ -335,14 +347,12 @@ class Context:
 
     def inventories(self) -> "list[Inventory]":
         """Everything that a sweep can look at."""
-        if self.options.rehearse:
-            return self.rehearsed.inventories()
-        raise _not_there_yet()
+        return self.rehearsed.inventories() if self.options.rehearse else self.real.inventories(self.store)
 
     def images(self) -> "ImageBuilder":
         """Makes and finds images."""
         if not self.options.rehearse:
-            raise _not_there_yet()
+            return self.real.images()
         from zave.rehearsal.images import SimulatedImages
 
         return SimulatedImages(self.world)
@@ -391,6 +401,6 @@ class Context:
 
 def _not_there_yet() -> NotThereYetError:
     return NotThereYetError(
-        "the real half of this command is not built yet",
-        resolution="add --rehearse: real templates, modules and Terraform on a simulated host",
+        "real AWS environments are not built yet",
+        resolution="add --rehearse: real templates, modules and Terraform on a simulated account",
     )

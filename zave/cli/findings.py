@@ -76,19 +76,14 @@ def look(zave: Context, env: str | None) -> list[Finding]:
         spec = load_spec(zave.project.environment_file(environment))
     findings = [_python(), _terraform(zave), _state(zave), _space(zave), *_project(zave)]
     if zave.rehearsal:
-        return [*findings, _plugin()]
+        return [*findings, _plugin(), *_room(zave, env, spec)]
     findings += _programs(zave, spec)
     if spec is None or spec.platform == "libvirt-k3s":
-        findings += [_kvm(), _libvirt(spec)]
-    findings.append(
-        Finding(
-            "real environments",
-            "info" if env is None else "missing",
-            "creating real environments is not built yet",
-            fix="add --rehearse: the same templates, modules and Terraform against a simulated host",
-            needed=env is not None,
-        )
-    )
+        findings += [_kvm(zave.runner), _libvirt(spec), *_room(zave, env, spec)]
+    if spec is not None and spec.platform == "aws-eks":
+        what = "creating real AWS environments is not built yet"
+        fix = "add --rehearse: the same templates, modules and Terraform against a simulated account"
+        findings.append(Finding("real environments", "missing", what, fix, needed=True))
     return findings
 
 
@@ -201,7 +196,7 @@ def _version(runner: "ProcessRunner", path: str, program: Program) -> str:
     return lines[0] if lines else "version unknown"
 
 
-def _kvm() -> Finding:
+def _kvm(runner: "ProcessRunner") -> Finding:
     import fcntl
 
     fix = (
@@ -218,6 +213,11 @@ def _kvm() -> Finding:
         return Finding("kvm", "warning", f"/dev/kvm cannot be used: {error.strerror}", fix)
     if api != _KVM_API:
         return Finding("kvm", "warning", f"/dev/kvm speaks version {api}, not {_KVM_API}", fix)
+    from zave.hypervisor.kvm import kvm_works
+
+    # a guest: there are machines whose KVM answers every question and runs nothing
+    if kvm_works(runner) is False:
+        return Finding("kvm", "warning", "/dev/kvm answers, but runs no guest: machines are emulated", fix)
     return Finding("kvm", "ok", "/dev/kvm works")
 
 
@@ -243,6 +243,29 @@ def _libvirt(spec: "LibvirtSpec | AwsSpec | None") -> Finding:
     return Finding(
         "libvirt", "ok", f"libvirt {version // 1_000_000}.{version // 1000 % 1000} at {uri}", needed=needed
     )
+
+
+def _room(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
+    """What the host can still take, against what the environment wants beyond what it has."""
+    if env is None or spec is None or spec.platform != "libvirt-k3s":
+        return
+    from zave.lifecycle.room import shortages
+
+    try:
+        tools = zave.tools_for(zave.directory.instance(env), spec)
+        if tools.hypervisor is None:
+            return
+        found = shortages(spec, instance=env, hypervisor=tools.hypervisor)
+        capacity = tools.hypervisor.capacity(pool=spec.libvirt.pool)
+    except ZaveError as error:
+        yield Finding("room", "warning", f"the host cannot be asked: {error.brief}", error.resolution)
+        return
+    for shortage in found:
+        level: Level = "missing" if shortage.refused else "warning"
+        yield Finding("room", level, shortage.what, shortage.fix, needed=shortage.refused)
+    if not found:
+        free = f"{capacity.memory_free / _GIB:.1f} GiB of memory, {capacity.pool_free / _GIB:.1f} GiB of disk"
+        yield Finding("room", "ok", f"{env} fits: {free} free, {capacity.cores} cores", needed=True)
 
 
 def document_of(finding: Finding) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zave.cli.completion import complete_environments, complete_instances
+from zave.cli.completion import complete_environments, complete_instances, complete_nodes
 
 Environment = Annotated[
     str,
@@ -19,6 +19,17 @@ Instance = Annotated[
         metavar="[ENV]",
         help="The instance; may be left out when only one is up.",
         autocompletion=complete_instances,
+    ),
+]
+Lab = Annotated[
+    str, typer.Argument(metavar="ENV", help="The home lab's instance.", autocompletion=complete_instances)
+]
+Node = Annotated[
+    str,
+    typer.Argument(
+        metavar="NODE",
+        help="A machine: worker-1, or control-plane where it is the only one.",
+        autocompletion=complete_nodes,
     ),
 ]
 Name = Annotated[

@@ -71,8 +71,16 @@ class Rehearsed:
             "clock": self.world.clock,
         }
         if spec.platform == "libvirt-k3s":
+            from zave.rehearsal.machines import SimulatedMachines, SimulatedReleases
+
             hypervisor = SimulatedHypervisor(self.world)
-            return Tools(**common, inventory=hypervisor, hypervisor=hypervisor)  # type: ignore[arg-type]
+            return Tools(
+                **common,  # type: ignore[arg-type]
+                inventory=hypervisor,
+                hypervisor=hypervisor,
+                machines=SimulatedMachines(self.world, instance=folder.root.name),
+                releases=SimulatedReleases(),
+            )
         from zave.aws.identity import identity
 
         cloud = self.cloud(region=spec.aws.region, account=spec.aws.account or _ACCOUNT)

@@ -15,8 +15,10 @@ from zave.cli.context import Context
 from zave.cli.lifecycle_options import Instance
 from zave.cli.options import options_of
 from zave.clock import rfc3339
+from zave.errors import ZaveError
 from zave.state.lock import holder
-from zave.state.records import Overview
+from zave.state.records import InstanceRecord, Overview
+from zave.text import clean
 from zave.ui.document import show
 from zave.ui.status import render_status
 
@@ -30,6 +32,8 @@ EXAMPLES = (
     ("zave status -o json", "a zave/status/v1 document"),
 )
 _WATCH_SECONDS = 2.0
+# a status must be quick: of more labs only the record is told, unless one is named
+_MOST_LABS = 3
 _UNARMED: dict[str, Any] = {"armed": False, "source": None, "next_fire_at": None}
 # home, and erase what is below: no flicker, and the lines above stay in the scrollback
 _REDRAW = "\x1b[H\x1b[J"
@@ -73,7 +77,40 @@ def status_document(zave: Context, name: str | None) -> dict[str, Any]:
     environments = [
         _environment(each, folders, live.get(each.record.name), rehearsal=zave.rehearsal) for each in found
     ]
+    _look_at_labs(zave, [each.record for each in found], environments)
     return {"schema": "zave/status/v1", "environments": environments}
+
+
+def _look_at_labs(
+    zave: Context, records: Sequence[InstanceRecord], environments: Sequence[dict[str, Any]]
+) -> None:
+    """Put in what standing home labs say of their nodes now; what cannot be asked is told as recorded."""
+    standing = [
+        (record, shown)
+        for record, shown in zip(records, environments, strict=True)
+        if record.platform == "libvirt-k3s" and record.phase in ("ready", "degraded", "failed")
+    ]
+    if not 0 < len(standing) <= _MOST_LABS:
+        return
+    from zave.cli.nodes import wanted_machines
+    from zave.lifecycle.live_lab import PATIENCE, look
+
+    deadline = time.monotonic() + PATIENCE
+    for summary, shown in standing:
+        record = zave.record(summary.name)  # with its spec
+        try:
+            wanted = wanted_machines(zave, record)
+            left = max(0.0, deadline - time.monotonic())
+            found = look(zave.recorded_tools(record), record.name, wanted, patience=left)
+        except ZaveError as error:
+            sys.stderr.write(
+                f"warning: {record.name}: as recorded, the host cannot be asked: {error.brief}\n"
+            )
+            continue
+        for warning in found.warnings:
+            sys.stderr.write(f"warning: {clean(warning)}\n")
+        if found.nodes is not None:
+            shown["nodes"] = list(found.nodes)
 
 
 def _lock(path: str) -> dict[str, Any] | None:

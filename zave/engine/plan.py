@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zave.engine.step import Step
+from zave.engine.step import Explaining, Step
 from zave.state.records import StepRecord
 
 
@@ -77,7 +77,8 @@ def _unfinished(record: StepRecord) -> str | None:
 def _outdated(step: Step, record: StepRecord, fingerprint: str, again: set[str]) -> str | None:
     """Why a step that is done must be done again; None when it need not."""
     if record.fingerprint != fingerprint:
-        return "its inputs changed"
+        told = step.change(record.outputs) if isinstance(step, Explaining) else None
+        return told or "its inputs changed"
     changed = [name for name in step.needs if name in again]
     if changed:
         return f"comes after {', '.join(changed)}"

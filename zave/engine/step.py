@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from zave.errors import InterruptedRunError
 from zave.events import Emit, StepProgress
@@ -76,6 +76,15 @@ class Step(Protocol):
 
     def undo(self, run: StepRun) -> None:
         """Take away what `do` made, even if it was cut off half-way. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A step that can say in words what its fingerprint only shows to be different."""
+
+    def change(self, outputs: Mapping[str, Any]) -> str | None:
+        """What changed since the step was done with `outputs`; None when it cannot say."""
         ...
 
 

@@ -16,6 +16,7 @@ from zave.lifecycle.run import Run, running
 from zave.lifecycle.up import Ask
 from zave.receipt import Settlement, Subject, receipt
 from zave.steps.infra import SEAL, guard_of, require_state, seal_of
+from zave.steps.kubeconfig import MERGED
 
 
 def tear_down(place: Place, *, ask: Ask | None, recover: bool, arguments: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +62,22 @@ def _tear_down(place: Place, run: Run) -> dict[str, Any]:
         place.save(phase="failed")
         raise _leak_error(place, document)
     place.save(phase="destroyed", outputs={}, expires_at=None)
+    _tell_left_context(place, run)
     return document
+
+
+def _tell_left_context(place: Place, run: Run) -> None:
+    """Say that the user's own kubeconfig still names the cluster: zave put that there on request only."""
+    file = place.site.store.fact(place.instance, MERGED)
+    if file is None:
+        return
+    from zave.lifecycle.merged_kubeconfig import left_behind
+
+    if left_behind(file, f"zave-{place.instance}"):
+        run.notice(
+            f"the context zave-{place.instance} is still in {file}",
+            resolution=f"zave kubeconfig {place.instance} --unmerge takes it out",
+        )
 
 
 def _undo_plan(place: Place, run: Run) -> tuple[PlannedStep, ...]:

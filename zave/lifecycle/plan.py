@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from zave.engine.plan import PlannedAction, plan
+from zave.lifecycle.machine_changes import machine_changes
 from zave.lifecycle.place import Place
+from zave.lifecycle.room import shortages_of
 from zave.render import write_tfvars
 from zave.steps.infra import VARIABLES
 from zave.tools.terraform import Plan
@@ -41,6 +43,8 @@ def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, A
                 if r.action in counts
             ],
         },
+        "machines": machine_changes(changes.document),
+        "shortages": [shortage.document() for shortage in shortages_of(place)],
         "cost": _cost(place, changes),
     }
 
@@ -68,6 +72,9 @@ def scratch_plan(place: Place) -> Plan:
                 shutil.copy2(source, root / source.name)
         outputs = {name: step.outputs for name, step in place.site.store.steps(place.instance).items()}
         write_tfvars(root / VARIABLES, blueprint.variables(outputs))
+        # whatever is wrong with a template is found here, not after something was created
+        if blueprint.tree is not None:
+            blueprint.tree.write()
         terraform = place.site.tools.terraform(root=root, log=scratch / "plan.log")
         terraform.init()
         return terraform.plan()

@@ -9,6 +9,7 @@ from zave.errors import DeclinedError
 from zave.events import PlannedStep, PlanShown
 from zave.lifecycle.place import Place
 from zave.lifecycle.plan import plan_document, planned_actions
+from zave.lifecycle.room import NoRoomError, require_room, shortages_of
 from zave.lifecycle.run import Run, running
 from zave.spec.load import spec_document
 
@@ -24,8 +25,8 @@ def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None
         try:
             with place.cleanup.hold(run):
                 _bring_up(place, run, ask)
-        except DeclinedError:
-            raise
+        except (DeclinedError, NoRoomError):
+            raise  # nothing was touched: what stood before stands as before
         except BaseException:
             place.save(phase="degraded" if before.phase in ("ready", "degraded") else "failed")
             raise
@@ -37,6 +38,8 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
     run.started(
         tuple(PlannedStep(p.step.name, p.action.value, p.reason, estimates.get(p.step.name)) for p in actions)
     )
+    if any(p.action is not Action.SKIP for p in actions if p.step.name in ("image", "infra")):
+        _require_room(place, run)
     if ask is not None and any(p.action is not Action.SKIP for p in actions):
         document = plan_document(place, actions)
         run.bus.emit(PlanShown(document))
@@ -45,6 +48,15 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
     outputs = execute(run.execution, actions)
     place.save(phase="ready", outputs=_shown(place, outputs))
     place.cleanup.meter()
+
+
+def _require_room(place: Place, run: Run) -> None:
+    """Before anything is made: what the host is short of is told, or refused."""
+    found = shortages_of(place)
+    for shortage in found:
+        if not shortage.refused:
+            run.notice(shortage.what, warning=True, resolution=shortage.fix)
+    require_room(found)
 
 
 def _shown(place: Place, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from zave.cost.ledger import keep_estimate
 from zave.engine.step import Step, StepRun
 from zave.errors import PreconditionError
 from zave.events import Notice
-from zave.gitops.tree import render_tree
+from zave.gitops.tree import tree_of
 from zave.platforms.aws_values import MODULES, OVERRIDE, ROOT, instance_tags, root_values, terraform_variables
 from zave.platforms.blueprint import Blueprint, cluster_steps
 from zave.ports.cloud import Cloud
@@ -67,7 +67,13 @@ class _Demo:
             creation=self.creation,
             longest_apply=int(LONGEST_APPLY),
             label_rehearsal=self.site.label_rehearsal,
-            tags=instance_tags(self.spec, instance=instance, environment=environment, creation=self.creation),
+            tags=self.tags(),
+        )
+
+    def tags(self) -> dict[str, str]:
+        """What everything of the demo's carries, so that the switch and the sweep know it."""
+        return instance_tags(
+            self.spec, instance=self.site.instance, environment=self.environment, creation=self.creation
         )
 
     def priced(self, plan: Plan, run: StepRun) -> None:
@@ -90,7 +96,16 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
     extra = {OVERRIDE: site.backend_override} if site.backend_override is not None else {}
     root = RootTemplate(ROOT, MODULES, root_values(spec, instance=instance, account=demo.account), extra)
     document = spec_document(spec)
-    tree = render_tree(site.project, spec, instance=instance, destination=site.folder.gitops)
+    tree = tree_of(site.project, spec, instance=instance, destination=site.folder.gitops, tags=demo.tags())
+    infra = Infra(
+        site=site,
+        root=root,
+        variables=demo.variables,
+        inputs=lambda: document,
+        meanwhile=tree.write,
+        planned=demo.priced,
+        needs=("ttl-switch",),
+    )
     steps: list[Step] = [
         StateBackend(cloud=cloud, instance=instance, account=spec.aws.account),
         Render(project=site.project, root=root, destination=site.folder.terraform),
@@ -102,18 +117,12 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             facts=demo.facts,
             spec=document,
             ttl=demo.ttl,
+            beside=infra.planning_ahead,
         ),
-        Infra(
-            site=site,
-            root=root,
-            variables=demo.variables,
-            inputs=document,
-            planned=demo.priced,
-            needs=("ttl-switch",),
-        ),
+        infra,
         *cluster_steps(site, tree, expected=spec.eks.nodes.minimum),
     ]
-    return Blueprint(steps, root, demo.variables)
+    return Blueprint(steps, root, demo.variables, tree)
 
 
 def _demo(spec: "AwsSpec", site: Site, cloud: Cloud) -> _Demo:

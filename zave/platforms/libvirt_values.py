@@ -7,7 +7,7 @@ recovers from it name the same things.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,11 +16,19 @@ from zave.project import Project
 from zave.render import Renderer
 
 if TYPE_CHECKING:
+    from zave.ports.machines import Release
     from zave.spec.libvirt import LibvirtSpec
 
 Role = Literal["control-plane", "worker"]
 
 CLOUD_INIT = "templates/cloud-init"
+
+SCRIPTS = "packer-images/k3s-base/scripts"
+"""What prepares an image when Packer builds it, and a vendor's image at a machine's first boot."""
+
+_FIRST_BOOT_SCRIPTS = ("update-packages.sh", "harden-os.sh", "install-k3s-prereqs.sh")
+# k3s' own: the platform brings a gateway; NFS volumes come with the platform
+_DISABLED = ("servicelb", "traefik")
 
 # the spec's upper bounds: a lease is reserved for each node that a spec may ever ask for, because the
 # provider (dmacvicar/libvirt 0.9.7, internal/provider/network_resource.go) updates no network
@@ -119,35 +127,41 @@ def nodes_of(spec: "LibvirtSpec", instance: str) -> list[NodePlan]:
     return nodes
 
 
+def key_files(spec: "LibvirtSpec", home: Path) -> list[Path]:
+    """The files that `ssh.keys` names."""
+    return [home / name.removeprefix("~/") for name in spec.ssh.keys]
+
+
 def ssh_keys(spec: "LibvirtSpec", home: Path) -> list[str]:
     """The public keys in the files that `ssh.keys` names, in order and each once.
 
     Raises PreconditionError when a file is missing or holds something else.
     """
     keys: dict[str, None] = {}
-    for name in spec.ssh.keys:
-        file = home / name[2:] if name.startswith("~/") else home / name
+    for file in key_files(spec, home):
         for key in _keys_in(file):
             keys.setdefault(key)
     return list(keys)
 
 
-def root_values(spec: "LibvirtSpec", *, instance: str) -> dict[str, Any]:
-    """What the templates of the Terraform root are rendered with; all else goes by variables."""
-    return {"instance": instance, "platform": spec.platform}
+def seeds_of(
+    project: Project, spec: "LibvirtSpec", *, instance: str, keys: Sequence[str], release: "Release"
+) -> dict[str, Seed]:
+    """The first-boot files of each node, by name.
 
-
-def seeds_of(project: Project, spec: "LibvirtSpec", *, instance: str, keys: Sequence[str]) -> dict[str, Seed]:
-    """The first-boot files of each node, by name. `keys` are the public keys that may log in."""
+    `keys` are the public keys that may log in. `release` is a whole one, never a channel: what a
+    channel means changes from one day to the next, and these files must not.
+    """
     nodes = nodes_of(spec, instance)
     renderer = Renderer(project)
     shared = {
         "instance": instance,
         "keys": list(keys),
-        "version": spec.kubernetes.version,
+        "release": asdict(release),
         "control_plane": [node.address for node in nodes if node.role == "control-plane"],
-        # an image that Packer built has them, and may have to boot without internet
-        "packages": [] if spec.image.source == "packer" else ["ca-certificates", "curl", "qemu-guest-agent"],
+        "scripts": first_boot_scripts(project, spec),
+        "mirrors": [mirror.model_dump() for mirror in spec.registry.mirrors],
+        "disabled": [*_DISABLED, *(["local-storage"] if spec.storage.class_ == "nfs" else [])],
     }
 
     def rendered(node: NodePlan) -> Iterator[str]:
@@ -158,7 +172,18 @@ def seeds_of(project: Project, spec: "LibvirtSpec", *, instance: str, keys: Sequ
     return {node.name: Seed(*rendered(node)) for node in nodes}
 
 
-def terraform_variables(
+def first_boot_scripts(project: Project, spec: "LibvirtSpec") -> dict[str, str]:
+    """The scripts that make a vendor's image like one of Packer's, in order; none where it is one.
+
+    They are part of what machines are made from, beside the templates in `CLOUD_INIT`.
+    """
+    if spec.image.source == "packer":
+        return {}
+    folder = project.path(SCRIPTS)
+    return {name: (folder / name).read_text() for name in _FIRST_BOOT_SCRIPTS}
+
+
+def terraform_variables(  # noqa: PLR0913 - each is one fact that the root is told
     spec: "LibvirtSpec",
     *,
     instance: str,
@@ -166,16 +191,17 @@ def terraform_variables(
     acceleration: str,
     keys: Sequence[str],
     project: Project,
+    release: "Release",
 ) -> dict[str, Any]:
     """The variables of the root `templates/terraform/libvirt-k3s`, JSON-able.
 
-    `acceleration` is `kvm` or `qemu`, `keys` the public keys that may log in.
+    `acceleration` is `kvm` or `qemu`, `keys` the public keys that may log in, `release` the pinned k3s.
     """
-    seeds = seeds_of(project, spec, instance=instance, keys=keys)
+    seeds = seeds_of(project, spec, instance=instance, keys=keys, release=release)
     return {
         "libvirt_uri": spec.libvirt.uri,
         "cluster_name": instance,
-        "kubernetes_version": spec.kubernetes.version,
+        "kubernetes_version": release.version,
         "acceleration": acceleration,
         "pool": spec.libvirt.pool,
         "image_path": image_path,

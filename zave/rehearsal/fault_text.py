@@ -31,11 +31,14 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 GRAMMAR = """\
 fail create|update|delete|read TYPE [with "message"]
 fail build image [with "message"]
+fail join k3s [with "message"]
 fail reconcile NAME [with "message"]
 slow create|update|delete TYPE by 10x
 slow build image by 10x
+slow join k3s by 10x
 hang create|update|delete TYPE [for 60s]
 hang build image [for 60s]
+hang join k3s [for 60s]
 crash provider [on create|update|delete|read TYPE]
 leak TYPE
 refuse delete TYPE [with "message"]
@@ -51,16 +54,18 @@ stale lock
 fail destroyer [with "message"]
 surge by N nodes
 each may end in: after N [calls]; once, twice, N times or always
-TYPE is a Terraform type or TYPE.NAME, both with * and ?"""
+TYPE is a Terraform type or TYPE.NAME (image.NAME and k3s.NAME, too), both with * and ?"""
 
 # what each verb may be asked to do
 _ACTIONS: dict[str, tuple[str, ...]] = {
-    "fail": ("create", "update", "delete", "read", "build", "reconcile"),
-    "slow": ("create", "update", "delete", "build"),
-    "hang": ("create", "update", "delete", "build"),
+    "fail": ("create", "update", "delete", "read", "build", "join", "reconcile"),
+    "slow": ("create", "update", "delete", "build", "join"),
+    "hang": ("create", "update", "delete", "build", "join"),
     "crash": ("create", "update", "delete", "read"),
     "refuse": ("delete",),
 }
+# these happen to one kind of thing only
+_ONLY_ON: dict[str, str] = {"build": "image", "join": "k3s"}
 # what a fault's action covers when it is one of these
 _COVERED: dict[str, tuple[str, ...]] = {
     "*": ("create", "update", "delete", "read"),
@@ -87,7 +92,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 class Fault:
     """One fault. `type` and `name` are globs; `count` is None for ever; `seconds` are real ones.
 
-    `action` is what is disturbed: create, update, delete, read, build, reconcile, call, leave, run,
+    `action` is what is disturbed: create, update, delete, read, build, join, reconcile, call, leave, run,
     scale, or several of them: `*` (what Terraform does), `change` (without reading), `any`.
     """
 
@@ -323,8 +328,9 @@ _BODIES: dict[str, Callable[[_Words], Fault]] = {
 
 def _on(verb: Verb, action: str, words: _Words) -> Fault:
     type_, dot, name = words.matching(_TARGET, "a type such as libvirt_domain").group().partition(".")
-    if action == "build" and type_ != "image":
-        raise words.refused(f"{type_!r} where image should stand")
+    only = _ONLY_ON.get(action, type_)
+    if type_ != only:
+        raise words.refused(f"{type_!r} where {only} should stand")
     return Fault(verb=verb, action=action, type=type_, name=name if dot else "*")
 
 

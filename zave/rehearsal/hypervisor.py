@@ -1,12 +1,13 @@
 """The rehearsed libvirt host: the same inventory that libvirt would show, out of the world."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zave.errors import StepFailedError
 from zave.ports import Capacity, Item
 from zave.rehearsal import leases
+from zave.rehearsal.durations import seconds_for
 from zave.rehearsal.things import Thing, WorldError
 from zave.rehearsal.values import first
 from zave.rehearsal.world import World
@@ -76,6 +77,19 @@ class SimulatedHypervisor:
         kind = "net" if item.type == "libvirt_network" else "pool"
         return f"virsh {kind}-destroy {name}; virsh {kind}-undefine {name}"
 
+    def console(self, name: str, *, seconds: float) -> Iterator[bytes]:
+        """What a machine would have written since it was made; nothing is written while one waits."""
+        return iter(_console_of(self._domain(name), self._world))
+
+    def start(self, name: str) -> None:
+        """Start a machine that is off; it takes the time of a boot."""
+        thing = self._domain(name)
+        if _running(thing):
+            return
+        with self._world.transaction() as ledger:
+            ledger.change(thing, {**thing.attributes, "running": True}, verb="start")
+        self._world.clock.sleep(seconds_for("libvirt_domain", "start", name))
+
     def capacity(self, *, pool: str) -> Capacity:
         """The host's size less what running machines and the volumes of `pool` take."""
         host = {**_HOST, **(self._world.get_document("host", "default") or {})}
@@ -90,6 +104,16 @@ class SimulatedHypervisor:
             acceleration="kvm",
         )
 
+    def _domain(self, name: str) -> Thing:
+        for thing in self._things():
+            if (thing.type, thing.name) == ("libvirt_domain", name):
+                return thing
+        raise StepFailedError(
+            f"there is no machine {name}",
+            where=self.source,
+            resolution="zave sweep --rehearse lists what there is",
+        )
+
     def _things(self) -> list[Thing]:
         things = self._world.things(provider="libvirt")
         return [thing for thing in things if thing.type in TYPES and not thing.local]
@@ -98,6 +122,22 @@ class SimulatedHypervisor:
 def address_of(thing: Thing, world: World) -> str:
     """The first address that a domain has leased, or nothing."""
     return str(first(leases.interfaces(thing.attributes, world), "*.addrs.*.addr") or "")
+
+
+def _console_of(thing: Thing, world: World) -> list[bytes]:
+    host = thing.name.removeprefix("zave-")
+    lines = [
+        f"[    0.000000] simulated by a rehearsal: the {thing.name}, made {thing.created_at:%FT%TZ}",
+    ]
+    if thing.state == "present":
+        address = address_of(thing, world)
+        lines += [
+            f"[    9.100000] {host}: address {address or 'none: the machine is off'}",
+            f"[   17.000000] {host}: no host key is shown: nothing listens there",
+        ]
+    if _running(thing):
+        lines += ["", f"{host} login: "]
+    return [f"{line}\r\n".encode() for line in lines]
 
 
 def _item(thing: Thing, world: World) -> Item:

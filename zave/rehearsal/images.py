@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from zave.clock import from_rfc3339, rfc3339
@@ -62,6 +63,17 @@ class SimulatedImages:
         """All images, the newest first."""
         artifacts = [_artifact(document) for document in self._world.documents(_KIND).values()]
         return sorted(artifacts, key=lambda artifact: from_rfc3339(artifact.built_at), reverse=True)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Forget one image. Gone already is fine."""
+        for key, document in self._world.documents(_KIND).items():
+            if document["location"] == artifact.location:
+                self._world.delete_document(_KIND, key)
+                self._world.note("remove", "image", artifact.name, detail=artifact.location)
+
+    def pin(self, base: str, *, source: Path | None, say: Callable[[str, float | None], None]) -> None:
+        """Nothing is pinned in a rehearsal: its images have no bytes."""
+        say(f"{base}: {source or 'what its vendor publishes now'} would be pinned (simulated)", None)
 
     def _fail_if_struck(self, disturbed: Disturbance, request: ImageRequest) -> None:
         resolution = "an injected fault of this rehearsal: zave rehearse faults shows and clears them"

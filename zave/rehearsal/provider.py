@@ -270,7 +270,10 @@ class Provider:
         return self._change(kind, planned, thing)
 
     def _change(self, kind: Kind, planned: Object, thing: Thing) -> pb.ApplyResourceChange.Response:
-        values = computed.fill(kind, planned, self._world, existing=thing.attributes, about=self._about())
+        unannounced = dict.fromkeys(kind.behaviour.unannounced, UNKNOWN)
+        known = {name: value for name, value in thing.attributes.items() if name not in unannounced}
+        wanted = {**planned, **unannounced}
+        values = computed.fill(kind, wanted, self._world, existing=known, about=self._about())
         fixed = planning.not_in_place(kind, actual=thing.attributes, planned=values)
         if fixed:
             raise RefusedError(

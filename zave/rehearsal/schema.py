@@ -114,9 +114,10 @@ class Behaviour:
     or changed when a create `overwrites`. What is under `removal` forces a new thing when it vanishes, what
     is under `force_new` when it changes. `in_place` are the top-level attributes that an update may
     change (None: all); what is `renewed` is made anew by each update, on the condition that its value
-    names. `kept` are never read back from the world. A computed value without a rule is null or empty
-    when `bare` says so. `lookup` belongs to data sources: the type, then pairs of (attribute of the
-    thing, attribute of the data source).
+    names; what is `unannounced` each update changes although its plan said otherwise. `kept` are never
+    read back from the world. A computed value without a rule is null or empty when `bare` says so.
+    `lookup` belongs to data sources: the type, then pairs of (attribute of the thing, attribute of the
+    data source).
     """
 
     name: str = "name"
@@ -133,6 +134,7 @@ class Behaviour:
     enums: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     renewed: Mapping[str, str | None] = field(default_factory=dict)
+    unannounced: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
     checks: tuple[Check, ...] = ()
@@ -328,6 +330,7 @@ def _behaviour(data: Mapping[str, Any], where: str) -> Behaviour:
         enums={path: tuple(values) for path, values in data.get("enums", {}).items()},
         limits=_limits(data.get("limits", {})),
         renewed=data.get("renewed", {}),
+        unannounced=tuple(data.get("unannounced", ())),
         guards=tuple(_guard(guard) for guard in data.get("guards", ())),
         conflicts=tuple(tuple(group) for group in data.get("conflicts", ())),
         checks=tuple(_check(check) for check in data.get("checks", ())),

@@ -1,19 +1,21 @@
 """Where the machines of a rehearsed cluster are: on the libvirt host, or in the AWS account."""
 
 import re
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from zave.ports import Node
 from zave.rehearsal import aws_parts, aws_services
 from zave.rehearsal.aws_family import INSTANCE, cluster_of, tags_of
-from zave.rehearsal.clock import microseconds
-from zave.rehearsal.durations import seconds_for
 from zave.rehearsal.gate import Gate
 from zave.rehearsal.hypervisor import address_of
 from zave.rehearsal.ledger import Ledger
 from zave.rehearsal.things import Thing
 from zave.rehearsal.world import World
+
+JOINED = "k3s"
+"""The documents that say, for an instance, which machines (by key) joined its cluster, and with what."""
 
 
 class Site(Protocol):
@@ -44,6 +46,21 @@ class Site(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LabMachine:
+    """A domain of an instance. `identity` changes when the domain, or its disk, is made anew."""
+
+    name: str
+    role: Literal["control-plane", "worker"]
+    domain: Thing
+    identity: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is there and switched on."""
+        return _runs(self.domain)
+
+
 class LibvirtSite:
     """The home lab: every machine is a domain, and nothing is outside the cluster."""
 
@@ -51,30 +68,37 @@ class LibvirtSite:
         self._world = world
 
     def control_plane(self, instance: str) -> Thing | None:
-        """The first of the instance's control planes."""
-        return next((thing for _, role, thing in self._machines(instance) if role == "control-plane"), None)
+        """The first of the instance's control planes that has joined."""
+        joined = self.joined(instance)
+        machines = self.machines(instance)
+        there = (m.domain for m in machines if m.role == "control-plane" and m.identity in joined)
+        return next(there, None)
 
     def nodes(self, instance: str) -> Sequence[Node]:
-        """Every machine of the instance: Ready once it runs and had the time to join."""
+        """Every machine that has joined: Ready while it runs."""
+        joined = self.joined(instance)
         return [
             Node(
-                name=name,
-                role=role,
-                address=address_of(thing, self._world),
-                state="Ready" if self.answers(thing) else "NotReady",
+                name=machine.name,
+                role=machine.role,
+                address=address_of(machine.domain, self._world),
+                state="Ready" if machine.runs else "NotReady",
             )
-            for name, role, thing in self._machines(instance)
+            for machine in self.machines(instance)
+            if machine.identity in joined
         ]
 
+    def joined(self, instance: str) -> Mapping[str, Any]:
+        """What is known of the machines in the instance's cluster, by their identities."""
+        return self._world.get_document(JOINED, instance) or {}
+
     def joined_at(self, machine: Thing) -> float:
-        """A while after the machine runs."""
-        seconds = seconds_for("cluster.node", "ready", machine.name)
-        return microseconds(machine.ready_at.timestamp() + seconds)
+        """Always: a control plane answers from the moment at which it joined."""
+        return machine.ready_at.timestamp()
 
     def answers(self, machine: Thing) -> bool:
-        """Whether the machine runs and has joined."""
-        running = machine.state == "present" and machine.attributes.get("running") is True
-        return running and self._world.clock.timestamp() >= self.joined_at(machine)
+        """Whether it runs: what `control_plane` found has joined."""
+        return _runs(machine)
 
     def provide(self, ledger: Ledger, machine: Thing, *, surge: int) -> None:
         """Nothing: Services are node ports, volumes are folders of the nodes."""
@@ -82,16 +106,25 @@ class LibvirtSite:
     def clear(self, machine: Thing) -> None:
         """Nothing."""
 
-    def _machines(self, instance: str) -> list[tuple[str, Literal["control-plane", "worker"], Thing]]:
+    def machines(self, instance: str) -> list[LabMachine]:
+        """The instance's machines, control planes first."""
         pattern = re.compile(rf"zave-({re.escape(instance)}-(?:(control-plane)|worker)-([0-9]{{1,6}}))")
+        things = self._world.things(provider="libvirt")
+        # a disk's name ends in what it was made from (terraform-modules/libvirt-vm/volumes.tf)
+        disks = {t.name.rpartition("-")[0]: t.key for t in things if t.name.endswith(".qcow2")}
         found = []
-        for thing in self._world.things(kind="libvirt_domain"):
+        for thing in things:
             match = pattern.fullmatch(thing.name)
-            if match is not None:
+            if thing.type == "libvirt_domain" and match is not None:
                 role: Literal["control-plane", "worker"] = "control-plane" if match[2] else "worker"
-                found.append((role, int(match[3]), match[1], thing))
+                identity = f"{thing.key} {disks.get(thing.name, '')}".strip()
+                found.append((role, int(match[3]), LabMachine(match[1], role, thing, identity)))
         found.sort(key=lambda each: each[:2])
-        return [(name, role, thing) for role, _, name, thing in found]
+        return [machine for _, _, machine in found]
+
+
+def _runs(machine: Thing) -> bool:
+    return machine.state == "present" and machine.attributes.get("running") is True
 
 
 class AwsSite:

@@ -255,6 +255,11 @@ class AwsGitOps(GitOps):
     repository: Repository = Field(
         description="A Git repository that the cluster can reach (https://, ssh://, git@host:path). Required."
     )
+    profile: Literal["slim", "bigbang"] = Field(
+        default="slim",
+        description="What is installed: slim fits 3 nodes of 4 vCPU and 8 GiB, bigbang wants 8 vCPU and "
+        "32 GB in all. Default: slim.",
+    )
 
 
 class AwsRegistry(Section):

@@ -1,6 +1,6 @@
 """The model of `platform: libvirt-k3s`: k3s on virtual machines of a libvirt host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
@@ -10,12 +10,16 @@ from pydantic import Field, Strict, model_validator
 from zave.spec.models import GitOps, Parsed, Problem, Repository, Section, duplicates, refuse
 from zave.spec.network import first_overlap, parse_domain, parse_private_cidr
 from zave.spec.places import (
+    parse_export,
     parse_folder,
+    parse_host,
     parse_https_url,
     parse_image_name,
     parse_libvirt_name,
     parse_libvirt_uri,
+    parse_mirror,
     parse_public_key_file,
+    parse_registry,
 )
 from zave.spec.units import GIB, MIB, TIB, format_size, parse_k3s_version, parse_size
 
@@ -25,6 +29,8 @@ CLUSTER_RANGES = (IPv4Network("10.42.0.0/16"), IPv4Network("10.43.0.0/16"))
 # network, broadcast and the host's own address
 _TAKEN_ADDRESSES = 3
 
+# what the images of packer-images/ have (`disk_size`): a disk laid over one must not be smaller
+_BUILT_DISK = 50 * GIB
 # an ordinary cloud image is a disk of 2 to 4 GiB, and an overlay must not be smaller than its base
 _Disk = Annotated[
     int,
@@ -163,20 +169,76 @@ class LabGitOps(GitOps):
         description="A Git repository (https://, ssh:// or git@host:path), or local: a repository that zave "
         "keeps beside the state. Default: local.",
     )
+    profile: Literal["slim", "bigbang", "none"] = Field(
+        default="slim",
+        description="What is installed: slim fits 3 nodes of 4 vCPU and 8 GiB, bigbang wants 8 vCPU and "
+        "32 GB in all, none leaves a bare cluster without Flux. Default: slim.",
+    )
+
+
+class Mirror(Section):
+    """Where the images of one registry are asked for first."""
+
+    registry: Annotated[str, Parsed(parse_registry, example="docker.io")] = Field(
+        description="The registry that image names begin with, or *. Required."
+    )
+    endpoints: Annotated[
+        tuple[Annotated[str, Parsed(parse_mirror, example="https://mirror.example.org")], ...],
+        Strict(False),
+    ] = Field(min_length=1, max_length=8, description="URLs to ask, in order. Required.")
 
 
 class LabRegistry(Section):
     """Where container images are kept."""
 
     kind: Literal["local"] = Field(default="local", description="local: in the cluster. Default: local.")
+    mirrors: Annotated[tuple[Mirror, ...], Strict(False)] = Field(
+        default=(),
+        max_length=32,
+        description="Registries whose images the nodes take from elsewhere first. Default: none.",
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What does not fit together."""
+        for index in duplicates(mirror.registry for mirror in self.mirrors):
+            yield Problem(
+                ("registry", "mirrors", index, "registry"),
+                f"registry.mirrors names {self.mirrors[index].registry} twice",
+                "give one entry all its endpoints, in order",
+            )
 
 
 class LabStorage(Section):
     """What volumes are made of."""
 
-    class_: Literal["local-path"] = Field(
-        default="local-path", alias="class", description="The default storage class. Default: local-path."
+    class_: Literal["local-path", "nfs"] = Field(
+        default="local-path",
+        alias="class",
+        description="The default storage class: local-path keeps volumes on a node's own disk, nfs on a "
+        "server. Default: local-path.",
     )
+    server: Annotated[str | None, Parsed(parse_host, example="nas.example.org")] = Field(
+        default=None, description="The NFS server's name or address; class nfs needs it. Default: none."
+    )
+    path: Annotated[str | None, Parsed(parse_export, example="/export/zave")] = Field(
+        default=None, description="The folder that it exports; class nfs needs it. Default: none."
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What does not fit together."""
+        for name, value in (("server", self.server), ("path", self.path)):
+            if self.class_ == "nfs" and value is None:
+                yield Problem(
+                    ("storage", name),
+                    f"storage.class nfs needs storage.{name}",
+                    "write both: {class: nfs, server: nas.example.org, path: /export/zave}",
+                )
+            elif self.class_ != "nfs" and value is not None:
+                yield Problem(
+                    ("storage", name),
+                    f"storage.{name} is for NFS, and storage.class is {self.class_}",
+                    "remove it, or set class: nfs",
+                )
 
 
 class LabIngress(Section):
@@ -229,6 +291,8 @@ class LibvirtSpec(Section):
                 *self._network_problems(),
                 *self._node_problems(),
                 *self._access_problems(),
+                *self.registry.problems(),
+                *self.storage.problems(),
             ]
         )
         return self
@@ -260,6 +324,20 @@ class LibvirtSpec(Section):
                 f"{count - 1}",
                 "use 1, 3 or 5",
             )
+        if self.image.source != "packer":
+            return
+        groups: Mapping[str, ControlPlane | Worker] = {
+            "control-plane": self.nodes.control_plane,
+            "worker": self.nodes.worker,
+        }
+        for role, group in groups.items():
+            if group.count and group.disk < _BUILT_DISK:
+                yield Problem(
+                    ("nodes", role, "disk"),
+                    f"nodes.{role}.disk is {format_size(group.disk)}, and an image that Packer built has "
+                    f"{format_size(_BUILT_DISK)}",
+                    f"give it {format_size(_BUILT_DISK)} or more: only what is written takes space",
+                )
 
     def _access_problems(self) -> Iterator[Problem]:
         for index in duplicates(self.ssh.keys):

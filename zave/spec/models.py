@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -90,9 +90,4 @@ class GitOps(Section):
 
     branch: Annotated[str, Parsed(parse_branch, example="main")] = Field(
         default="main", description="Branch that Flux follows. Default: main."
-    )
-    profile: Literal["slim", "bigbang"] = Field(
-        default="slim",
-        description="What is installed: slim fits 3 nodes of 4 vCPU and 8 GiB, bigbang wants 8 vCPU and "
-        "32 GB in all. Default: slim.",
     )

@@ -27,6 +27,10 @@ _LIBVIRT_REMOTE = re.compile(
 )
 _LIBVIRT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BASE_IMAGE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
+_REGISTRY = re.compile(r"(?P<host>[^/:@]+)(?::(?P<port>[0-9]{1,5}))?")
+# http as well: a mirror in the home network often has no certificate, and images have digests
+_MIRROR = re.compile(rf"https?://(?P<host>[^/:@]+)(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<path>{_PATH})?)?")
+_EXPORT = re.compile(r"(?:/[A-Za-z0-9._+-]+)+")
 _FILE = re.compile(r"(?:~/|/)[^\x00-\x1f\x7f]+")
 
 
@@ -160,4 +164,46 @@ def parse_https_url(value: object) -> str:
     if matched["user"]:
         raise UsageError(f"{shown(value)} carries credentials", resolution=form)
     _refuse_parents(matched["path"], str(value), form)
+    return str(value)
+
+
+def parse_host(value: object) -> str:
+    """The name or IPv4 address of a machine. Raises UsageError."""
+    if not isinstance(value, str) or not _is_host(value):
+        raise UsageError(
+            f"{shown(value)} is not the name of a machine",
+            resolution="write a name such as nas.example.org, or an address such as 192.168.1.5",
+        )
+    return value
+
+
+def parse_export(value: object) -> str:
+    """A folder that an NFS server exports. Raises UsageError."""
+    form = "write a path such as /export/zave"
+    if not isinstance(value, str) or _EXPORT.fullmatch(value) is None or len(value) > 1024:
+        raise UsageError(f"{shown(value)} is not a folder that NFS exports", resolution=form)
+    _refuse_parents(value, value, form)
+    return value
+
+
+def parse_registry(value: object) -> str:
+    """The registry that image names begin with, such as `docker.io`; `*` for all others."""
+    matched = _REGISTRY.fullmatch(value) if isinstance(value, str) else None
+    if value == "*":
+        return "*"
+    if matched is None or not _is_host(matched["host"]) or not _is_port(matched["port"]):
+        raise UsageError(
+            f"{shown(value)} is not a registry",
+            resolution="write its host, such as docker.io or registry.example.org:5000, or *",
+        )
+    return str(value)
+
+
+def parse_mirror(value: object) -> str:
+    """The URL of a mirror of a registry, without credentials. Raises UsageError."""
+    form = "write a URL such as https://mirror.example.org or http://192.168.1.5:5000"
+    matched = _MIRROR.fullmatch(value) if isinstance(value, str) else None
+    if matched is None or not _is_host(matched["host"]) or not _is_port(matched["port"]):
+        raise UsageError(f"{shown(value)} is not the URL of a mirror", resolution=form)
+    _refuse_parents(matched["path"] or "", str(value), form)
     return str(value)

@@ -158,6 +158,8 @@ class Opening:
         with half_made(self.directory.root) as fresh:
             connection = sqlite3.connect(fresh, isolation_level=None)
             with contextlib.closing(connection):
+                # `install` waits for the disk, once
+                connection.execute("PRAGMA synchronous = OFF")
                 migrate(connection, self.migrations)
                 # before others can open it: they would be in the way
                 connection.execute("PRAGMA journal_mode = WAL")

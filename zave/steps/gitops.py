@@ -1,7 +1,6 @@
 """Step `gitops`: hand the cluster to Flux with the instance's tree, and wait until it agrees."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from zave.engine.execute import wait_until
@@ -36,9 +35,10 @@ class GitOps:
 
     def do(self, run: StepRun) -> dict[str, Any]:
         """Bootstrap and wait for every Kustomization."""
-        path: Path = self._tree.path
+        # again: the tree may have been written by an earlier run, and its folder emptied since
+        self._tree.write()
         run.say(f"handing the cluster to Flux ({len(self._tree.names)} Kustomizations)")
-        self._cluster.bootstrap(instance=self._instance, tree=path, names=self._tree.names)
+        self._cluster.bootstrap(instance=self._instance, tree=self._tree.path, names=self._tree.names)
         wait_until(self._missing, run=run, clock=self._clock, limit=self._limit)
         return {"kustomizations": list(self._tree.names), "digest": self._tree.digest}
 

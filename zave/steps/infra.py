@@ -1,21 +1,23 @@
 """Step `infra`: what Terraform makes, and what a crash may have left between its state and the world."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from zave.engine.execute import CUT_OFF
 from zave.engine.step import Probe, StepRun, digest
 from zave.errors import TerraformStateError
-from zave.events import Emit, Notice, ResourceChanged, ResourceState
+from zave.events import Emit, Event, Notice, ResourceChanged, ResourceState
 from zave.render import write_tfvars
 from zave.state.records import ResourceRecord
 from zave.steps.adoption import Adoption
 from zave.steps.render import RootTemplate
 from zave.steps.site import Site
 from zave.tools.terraform import Plan, Terraform
-from zave.tools.terraform_json import TerraformEvent
+from zave.tools.terraform_json import DoubtedApplyError, TerraformEvent
 from zave.tools.terraform_state import StateGuard, StateSeal
 
 SEAL = "terraform.seal"
@@ -49,25 +51,36 @@ def require_state(site: Site, *, cut_off: bool, emit: Emit) -> None:
 
 
 @dataclass(frozen=True)
+class _Ahead:
+    """A plan that is being made before its step's turn, and what it told meanwhile."""
+
+    plan: Future[Plan]
+    told: list[Event]
+
+
+@dataclass(frozen=True)
 class Infra:
     """Plans, records, applies; destroys.
 
-    `variables` makes Terraform's input from earlier outputs; `planned` is shown each plan before it
-    is applied.
+    `variables` makes Terraform's input from earlier outputs. `inputs` is what that follows from, asked
+    only when the step is planned. `meanwhile` is what else can be made while Terraform is at work, and
+    must be right before anything is created; `planned` is shown each plan before it is applied.
     """
 
     site: Site
     root: RootTemplate
     variables: Variables
-    inputs: Mapping[str, Any]
+    inputs: Callable[[], Mapping[str, Any]]
+    meanwhile: Callable[[], None] | None = None
     planned: Callable[[Plan, StepRun], None] | None = None
     name: str = "infra"
     needs: tuple[str, ...] = ("render", "image")
+    _ahead: list[_Ahead] = field(default_factory=list, init=False, repr=False)
 
     def fingerprint(self) -> str:
         """Covers the spec's values, the rendered root and the engine's version."""
         version = self.site.tools.terraform.version
-        return digest([dict(self.inputs), self.root.digest(self.site.project), version])
+        return digest([dict(self.inputs()), self.root.digest(self.site.project), version])
 
     def probe(self, outputs: Mapping[str, Any]) -> Probe:
         """Everything that the record says Terraform made is in the live inventory, and runs."""
@@ -85,18 +98,9 @@ class Infra:
 
     def do(self, run: StepRun) -> dict[str, Any]:
         """Apply the root, adopting what an earlier, cut-off run made and Terraform's state lacks."""
-        require_state(self.site, cut_off=run.cut_off, emit=run.emit)
         told: list[Mapping[str, Any]] = []
         terraform = self._terraform(run, told)
-        terraform.write_imports([])
-        run.say("terraform init")
-        with ThreadPoolExecutor(1, thread_name_prefix="init") as beside:
-            installed = beside.submit(terraform.init)
-            # init needs no values: first-boot files are rendered while Terraform is at work
-            write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
-            installed.result()
-        run.say("terraform plan")
-        plan = Adoption(self.site, terraform, run).of(terraform.plan())
+        plan = Adoption(self.site, terraform, run).of(self._first_plan(run, terraform))
         if self.planned is not None and plan.has_changes:
             self.planned(plan, run)
         if plan.has_changes:
@@ -104,13 +108,57 @@ class Infra:
             self.site.store.intend_resources(self.site.instance, self._intended(plan), run.run_id)
             run.check()
             told.clear()  # a plan tells which outputs there are, but not their values
-            self._apply(terraform, plan, run)
+            try:
+                self._apply(terraform, plan, run)
+            except DoubtedApplyError as error:
+                self._require_nothing_left(terraform, run, error)
+                told.clear()
         else:
             told.clear()
             self._take_stock()
         terraform.write_imports([])
         # an apply has told its outputs; asking again would start Terraform once more
         return dict(told[-1]) if told else terraform.outputs()
+
+    @contextmanager
+    def planning_ahead(self, run: StepRun) -> Iterator[None]:
+        """Plan beside the body, which waits for a cloud: a plan creates nothing and costs nothing.
+
+        `run` is that of the step whose body it is. What comes of the plan, a failure as well, is this
+        step's. Where an earlier run was cut off nothing is done before its turn.
+        """
+        record = self.site.store.steps(self.site.instance).get(self.name)
+        if record is not None and record.state in CUT_OFF:
+            yield
+            return
+        told: list[Event] = []
+        log = self.site.folder.run_log(run.run_id, self.name)
+        own = dataclasses.replace(run, step=self.name, log=log, emit=told.append, cut_off=False)
+        with ThreadPoolExecutor(1, thread_name_prefix="plan") as beside:
+            self._ahead.append(_Ahead(beside.submit(self._plan, own, self._terraform(own, [])), told))
+            yield
+
+    def _first_plan(self, run: StepRun, terraform: Terraform) -> Plan:
+        if not self._ahead:
+            return self._plan(run, terraform)
+        ahead = self._ahead.pop()
+        for event in ahead.told:
+            run.emit(event)
+        return ahead.plan.result()
+
+    def _plan(self, run: StepRun, terraform: Terraform) -> Plan:
+        require_state(self.site, cut_off=run.cut_off, emit=run.emit)
+        terraform.write_imports([])
+        run.say("terraform init")
+        with ThreadPoolExecutor(1, thread_name_prefix="init") as beside:
+            installed = beside.submit(terraform.init)
+            # init needs no values: first-boot files are rendered while Terraform is at work
+            write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
+            if self.meanwhile is not None:
+                self.meanwhile()
+            installed.result()
+        run.say("terraform plan")
+        return terraform.plan()
 
     def undo(self, run: StepRun) -> None:
         """Destroy what Terraform's state holds. Leftovers are the sweep's business."""
@@ -161,6 +209,18 @@ class Infra:
             terraform.apply(plan)
         finally:
             self._take_stock()
+
+    def _require_nothing_left(self, terraform: Terraform, run: StepRun, doubt: DoubtedApplyError) -> None:
+        """Let another plan decide whether what Terraform doubted was done. Raises `doubt` when it was not.
+
+        dmacvicar/libvirt 0.9.7 plans that a machine keeps its number, which an update in place changes:
+        the update is done, and Terraform still exits with 1 (tried, 2026-11-23).
+        """
+        run.say("terraform plan: was everything done?")
+        if terraform.plan().has_changes:
+            raise doubt
+        text = "everything was done; the provider had announced another result for some of it"
+        run.emit(Notice("info", text, step=self.name))
 
     def _take_stock(self) -> None:
         """Seal the state and note what exists, also after a failed apply."""

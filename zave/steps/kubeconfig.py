@@ -9,14 +9,20 @@ from typing import Any
 from zave.engine.step import Probe, StepRun, digest
 from zave.ports import Cluster
 
+MERGED = "kubeconfig.merged"
+"""The fact that says into which file of the user's own the kubeconfig was put, on request."""
+
 
 class Kubeconfig:
-    """Fetches the kubeconfig and keeps it at `path`, mode 0600."""
+    """Fetches the kubeconfig and keeps it at `path`, mode 0600.
+
+    `after` is the step with which the API answers: on AWS Terraform's own.
+    """
 
     name = "kubeconfig"
-    needs = ("infra",)
 
-    def __init__(self, *, cluster: Cluster, instance: str, path: Path) -> None:
+    def __init__(self, *, cluster: Cluster, instance: str, path: Path, after: str) -> None:
+        self.needs = (after,)
         self._cluster = cluster
         self._instance = instance
         self._path = path

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zave.ports import Clock, Cluster, Hypervisor, ImageBuilder, Inventory
 from zave.ports.cloud import Cloud
+from zave.ports.machines import Machines, Releases
 from zave.project import Project
 from zave.state.directory import InstanceFolder
 from zave.state.store import StateStore
-from zave.tools.terraform_factory import BoundTerraform
+
+if TYPE_CHECKING:
+    from zave.tools.terraform_factory import BoundTerraform
 
 
 def by_name(_type: str, values: Mapping[str, Any]) -> str | None:
@@ -25,9 +28,10 @@ class Tools:
 
     `inventory` is the platform's own: a host's, a cloud's. `identify` tells by which name the
     inventory will show an object of a type with the given arguments, None when that is not known.
+    `machines` and `releases` are a home lab's: AWS runs its machines and pins EKS itself.
     """
 
-    terraform: BoundTerraform
+    terraform: "BoundTerraform"
     inventory: Inventory
     hypervisor: Hypervisor | None
     images: ImageBuilder
@@ -35,6 +39,8 @@ class Tools:
     clock: Clock
     cloud: Cloud | None = None
     identify: Callable[[str, Mapping[str, Any]], str | None] = by_name
+    machines: Machines | None = None
+    releases: Releases | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,10 @@ from zave.steps.site import Site
 
 @dataclass(frozen=True)
 class TtlSwitch:
-    """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry."""
+    """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry.
+
+    `beside` is what can be done while the proof runs.
+    """
 
     site: Site
     cloud: Cloud
@@ -27,6 +31,7 @@ class TtlSwitch:
     facts: Callable[[], InstanceFacts]
     spec: Mapping[str, Any]
     ttl: float
+    beside: Callable[[StepRun], AbstractContextManager[None]]
     name: str = "ttl-switch"
     needs: tuple[str, ...] = ("state-backend", "render")
 
@@ -47,13 +52,14 @@ class TtlSwitch:
         """Pack what destroys the instance, set the schedule, prove it by a run in check mode."""
         packed = self._pack(run)
         run.say("arming the switch, and proving it by a run of the destroyer in check mode")
-        armed = arm(
-            self.cloud,
-            self.site.tools.clock,
-            instance=self.site.instance,
-            ttl=self.ttl,
-            bundle=packed,
-        )
+        with self.beside(run):
+            armed = arm(
+                self.cloud,
+                self.site.tools.clock,
+                instance=self.site.instance,
+                ttl=self.ttl,
+                bundle=packed,
+            )
         record = self.site.store.instance(self.site.instance)
         if record is not None:
             self.site.store.save_instance(dataclasses.replace(record, expires_at=armed.expires_at))

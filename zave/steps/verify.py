@@ -12,7 +12,6 @@ class Verify:
     """Waits until every expected node is Ready: named ones, or so many where the cloud names them."""
 
     name = "verify"
-    needs = ("kubeconfig", "gitops")
 
     def __init__(
         self,
@@ -22,7 +21,9 @@ class Verify:
         instance: str,
         expected: Sequence[str] | int,
         limit: float,
+        needs: tuple[str, ...] = ("kubeconfig", "gitops"),
     ) -> None:
+        self.needs = needs
         self._cluster = cluster
         self._clock = clock
         self._instance = instance

@@ -17,6 +17,8 @@ Severity = Literal["error", "warning"]
 
 # how much of what Terraform said goes into an error
 _SHOWN_DIAGNOSTICS = 10
+# Terraform's core says this after the provider reported success
+_INCONSISTENT = "Provider produced inconsistent result after apply"
 _SHOWN_CHARACTERS = 2000
 
 _ACTIONS = frozenset(get_args(ResourceAction))
@@ -124,6 +126,10 @@ def parse_validation(document: Any) -> tuple[Diagnostic, ...]:
         raise ValueError(f"not a validation result: {error}") from error
 
 
+class DoubtedApplyError(ToolFailedError):
+    """Everything was done, and Terraform's core found results that the provider's plan had not named."""
+
+
 def failure(
     what: str,
     diagnostics: Iterable[Diagnostic],
@@ -144,10 +150,11 @@ def failure(
         return ToolFailedError(what, details=details or None, where=str(root), resolution=resolution)
     # init of Terraform 1.15 begins with a sentence that names no place, and then tells the errors
     first = next((item for item in errors if item.file), errors[0])
+    doubted = all(item.summary == _INCONSISTENT for item in errors)
     shown = [_shown(item) for item in errors[:_SHOWN_DIAGNOSTICS]]
     if len(errors) > len(shown):
         shown.append(f"... and {len(errors) - len(shown)} more errors")
-    return ToolFailedError(
+    return (DoubtedApplyError if doubted else ToolFailedError)(
         f"{what}: {_line(first.summary)}",
         details="\n".join([*shown, *_begun(at_work, errors)]),
         where=_relative(first, root),

@@ -20,6 +20,9 @@ from zave.ui.plan import render_plan
 from zave.ui.receipt import render_receipt
 from zave.ui.style import Style, Tone, one_line, span
 
+# seconds by which the machine's two clocks may differ over a step; a rehearsal's differ by far more
+_SAME_TIME = 0.5
+
 Line = tuple[str, Tone | None]
 
 
@@ -89,8 +92,8 @@ def describe(event: Event, *, verbose: bool = False) -> Line | None:
 
 
 def _run_finished(event: RunFinished) -> Line:
-    virtual = f" (virtual {span(event.virtual_seconds)})" if event.virtual_seconds else ""
-    text = f"{event.command} {event.instance}: {event.outcome} in {span(event.seconds)}{virtual}"
+    took = _took(event.seconds, event.virtual_seconds)
+    text = f"{event.command} {event.instance}: {event.outcome} in {took}"
     return text, "good" if event.exit_code == 0 else "bad"
 
 
@@ -110,11 +113,16 @@ def _step_finished(event: StepFinished) -> Line:
     tones: dict[str, Tone] = {"done": "good", "failed": "bad", "skipped": "dim", "interrupted": "warn"}
     text = f"{event.step}: {event.outcome}"
     if event.outcome != "skipped":
-        text += f" in {span(event.seconds)}"
-        text += f" (virtual {span(event.virtual_seconds)})" if event.virtual_seconds else ""
+        text += f" in {_took(event.seconds, event.virtual_seconds)}"
     if event.reason:
         text += f": {_one_line(event.reason)}"
     return text, tones[event.outcome]
+
+
+def _took(seconds: float, virtual: float) -> str:
+    """How long something took; the world's time only where it is not everybody's."""
+    same = abs(virtual - seconds) <= _SAME_TIME
+    return span(seconds) if same else f"{span(seconds)} (virtual {span(virtual)})"
 
 
 def _notice(event: Notice) -> Line:

@@ -1,12 +1,13 @@
 """A plan for people: steps with reasons, Terraform's changes, the cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zave.ui.style import Style, Tone, dollars, one_line
 from zave.ui.table import table
 
 _TONES: dict[str, Tone] = {"run": "good", "rerun": "warn", "skip": "dim"}
+_FATES: dict[str, Tone] = {"added": "good", "removed": "bad", "restarted": "warn", "rebuilt": "bad"}
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "read": "?", "import": "<"}
 # a person reads this many; the JSON has them all
 _SHOWN = 40
@@ -27,8 +28,29 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     ]
     lines += [f"  {line}" for line in table(["action", "step", "why"], rows).splitlines()]
     lines += _changes(plan.get("terraform"))
+    lines += _machines(plan.get("machines") or (), style)
+    lines += _shortages(plan.get("shortages") or (), style)
     lines += _cost(plan.get("cost"))
     return "\n".join(lines) + "\n"
+
+
+def _machines(changes: Sequence[Mapping[str, str]], style: Style) -> list[str]:
+    """What happens to machines that are there; those that only come are in Terraform's list."""
+    if all(change["change"] == "added" for change in changes):
+        return []
+    rows = [
+        (one_line(c["name"]), style.paint(c["change"], _FATES.get(c["change"])), one_line(c["why"]))
+        for c in changes
+    ]
+    return ["", "Machines:", *(f"  {line}" for line in table(["machine", "is", "why"], rows).splitlines())]
+
+
+def _shortages(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    lines = [""] if found else []
+    for shortage in found:
+        mark = style.paint("NO ROOM", "bad") if shortage["refused"] else style.paint("short", "warn")
+        lines += [f"{mark}  {one_line(shortage['what'])}", f"  next: {one_line(shortage['fix'])}"]
+    return lines
 
 
 def _changes(terraform: Mapping[str, Any] | None) -> list[str]:

@@ -1,6 +1,6 @@
 """What stands, for people: a table of all, the whole story of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zave.ui.style import Style, Tone, dollars, one_line, span
@@ -93,14 +93,17 @@ def _story(each: Environment, style: Style) -> str:
         ]
         lines += ["", *(f"  {line}" for line in table(["step", "state", "took", "why"], rows).splitlines())]
     if each["nodes"]:
-        nodes = [
-            tuple(one_line(n[key]) for key in ("name", "role", "address", "state")) for n in each["nodes"]
-        ]
-        lines += [
-            "",
-            *(f"  {line}" for line in table(["node", "role", "address", "state"], nodes).splitlines()),
-        ]
+        lines += ["", *(f"  {line}" for line in _node_table(each["nodes"]).splitlines())]
     return "\n".join(lines) + "\n"
+
+
+def _node_table(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """Columns that no node has anything for are left out: AWS has no domains, a record no live facts."""
+    columns = {"node": "name", "role": "role", "address": "address", "machine": "machine"}
+    columns |= {"state": "state", "k3s": "release"}
+    shown = {title: key for title, key in columns.items() if any(node.get(key) for node in nodes)}
+    rows = [tuple(one_line(node.get(key) or "-") for key in shown.values()) for node in nodes]
+    return table(list(shown), rows)
 
 
 def _nodes(each: Environment) -> str:

@@ -13,6 +13,8 @@ from zave.errors import StepFailedError
 from zave.hypervisor.connection import Connection
 from zave.hypervisor.serial import DistantLog
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture
 def connection(libvirt_host: Libvirtd) -> Iterator[Connection]:

@@ -16,6 +16,8 @@ from zave.errors import PreconditionError
 from zave.hypervisor.host import LibvirtHypervisor
 from zave.process import ProcessRunner
 
+pytestmark = pytest.mark.machine
+
 
 class Relay:
     """A socket that passes everything on to libvirtd's, until it is cut."""

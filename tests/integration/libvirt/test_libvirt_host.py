@@ -24,6 +24,8 @@ from zave.state.directory import StateDirectory
 from zave.state.records import InstanceRecord, ResourceRecord
 from zave.state.store import StateStore
 
+pytestmark = pytest.mark.machine
+
 _BOOT_SECONDS = 120.0
 
 

@@ -94,6 +94,16 @@ def test_verbs_and_instances_are_completed_without_a_database(
     assert complete("zave status ho") == ["homelab-2"]
     assert complete("zave up home") == ["homelab", "homelab-2"]
     assert complete("zave --rehearse status ho") == []
+    assert complete("zave ssh homelab-2 w") == []
+    root = state / "instances" / "homelab-2" / "terraform"
+    root.mkdir()
+    told: dict[str, Any] = {
+        "nodes": {f"homelab-2-{name}": {} for name in ("control-plane-1", "worker-1", "worker-2")}
+    }
+    (root / "zave.auto.tfvars.json").write_text(json.dumps(told))
+    assert complete("zave ssh homelab-2 w") == ["worker-1", "worker-2"]
+    assert complete("zave console homelab-2 c") == ["control-plane-1"]
+    assert complete("zave ssh ../x w") == []
     assert complete("zave schema rec") == ["receipt"]
     assert complete("zave config --no-c") == ["--no-color"]
 

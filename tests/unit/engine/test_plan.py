@@ -53,6 +53,18 @@ def test_plan_reruns_on_a_new_fingerprint_and_everything_after_it(step: Any, exe
     assert planned["infra"] == (Action.RERUN, "comes after render")
 
 
+@pytest.mark.parametrize(("told", "reason"), [("v1 -> v2", "v1 -> v2"), (None, "its inputs changed")])
+def test_plan_gives_the_reason_of_a_step_that_can_explain_itself(
+    step: Any, execution: Execution, told: str | None, reason: str
+) -> None:
+    explaining = step("k3s", outputs={"release": "v1"})
+    bring_up(execution, [explaining])
+    explaining.print_ = "other"
+    # only what was recorded can be compared
+    explaining.change = lambda outputs: told if outputs == {"release": "v1"} else "nothing recorded"
+    assert actions(plan([explaining], execution.store.steps("lab"))) == {"k3s": (Action.RERUN, reason)}
+
+
 def test_plan_reruns_when_the_live_probe_disagrees_with_the_record(step: Any, execution: Execution) -> None:
     steps = [step("infra")]
     bring_up(execution, steps)

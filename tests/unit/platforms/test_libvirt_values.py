@@ -18,10 +18,12 @@ from zave.platforms.libvirt_values import (
     ssh_keys,
     terraform_variables,
 )
+from zave.ports.machines import Release
 from zave.project import Project
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
 
+RELEASE = Release("v1.35.9+k3s1", "ab" * 32, "vendor")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmV8zvvz9Dy/0Kf9wJoFoNw3C0nH1mqYxG3XqT5wZ1x me@example"
 
 
@@ -135,7 +137,7 @@ def test_a_file_without_public_keys_is_refused(tmp_path: Path, content: str) -> 
 
 
 def seeds(spec: LibvirtSpec, *keys: str) -> dict[str, Any]:
-    return seeds_of(Project(), spec, instance="lab", keys=keys or (KEY,))
+    return seeds_of(Project(), spec, instance="lab", keys=keys or (KEY,), release=RELEASE)
 
 
 def test_nobody_logs_in_with_a_password() -> None:
@@ -200,11 +202,82 @@ def test_the_network_configuration_finds_the_interface_by_its_mac_address() -> N
         assert yaml.safe_load(seed.meta_data) == {"instance-id": name, "local-hostname": name}
 
 
-def test_an_image_built_by_packer_installs_nothing_at_first_boot() -> None:
-    built = yaml.safe_load(seeds(spec_of(image={"source": "packer"}))["lab-worker-1"].user_data)
-    assert not {"packages", "package_update"} & set(built)
-    cloud = yaml.safe_load(seeds(spec_of())["lab-worker-1"].user_data)
-    assert cloud["package_update"] is True
+def files_of(seed: Any) -> dict[str, str]:
+    return {file["path"]: file["content"] for file in yaml.safe_load(seed.user_data)["write_files"]}
+
+
+def test_a_vendors_image_runs_the_scripts_of_the_built_one_at_first_boot() -> None:
+    files = files_of(seeds(spec_of())["lab-worker-1"])
+    names = ["update-packages.sh", "harden-os.sh", "install-k3s-prereqs.sh"]
+    places = [f"/usr/local/lib/zave/{name}" for name in names]
+    folder = Project().path("packer-images/k3s-base/scripts")
+    assert [files[place] for place in places] == [(folder / name).read_text() for name in names]
+    run = files["/usr/local/sbin/zave-first-boot"].splitlines()
+    assert [line for line in run if line in places] == places
+
+
+def test_an_image_built_by_packer_runs_none_of_them() -> None:
+    files = files_of(seeds(spec_of(image={"source": "packer"}))["lab-worker-1"])
+    assert not [path for path in files if path.startswith("/usr/local/lib/zave/")]
+    assert "/usr/local/lib/zave/" not in files["/usr/local/sbin/zave-first-boot"]
+
+
+def test_seeds_name_the_release_whole_with_its_digest() -> None:
+    for seed in seeds(spec_of()).values():
+        assert files_of(seed)["/etc/zave/k3s.env"].splitlines() == [
+            'ZAVE_K3S_VERSION="v1.35.9+k3s1"',
+            f'ZAVE_K3S_SHA256="{RELEASE.sha256}"',
+            'ZAVE_K3S_ORIGIN="vendor"',
+            'ZAVE_K3S_URL=""',
+            'ZAVE_K3S_IMAGES_SHA256=""',
+        ]
+
+
+def test_a_folder_on_this_machine_is_not_named_to_the_nodes() -> None:
+    release = Release("v1.35.9+k3s1", "ab" * 32, "folder", location="/srv/mine", images_sha256="cd" * 32)
+    made = seeds_of(Project(), spec_of(), instance="lab", keys=[KEY], release=release)
+    environment = files_of(made["lab-worker-1"])["/etc/zave/k3s.env"]
+    assert "/srv/mine" not in environment
+    assert f'ZAVE_K3S_IMAGES_SHA256="{"cd" * 32}"' in environment
+
+
+def test_seeds_are_the_same_each_time() -> None:
+    assert seeds(spec_of()) == seeds(spec_of())
+
+
+def test_mirrors_of_registries_reach_every_node() -> None:
+    mirrors = [{"registry": "docker.io", "endpoints": ["https://a.example.org", "http://10.0.0.5:5000"]}]
+    for seed in seeds(spec_of(registry={"mirrors": mirrors})).values():
+        assert yaml.safe_load(files_of(seed)["/etc/rancher/k3s/registries.yaml"]) == {
+            "mirrors": {"docker.io": {"endpoint": ["https://a.example.org", "http://10.0.0.5:5000"]}}
+        }
+    assert not [s for s in seeds(spec_of()).values() if "/etc/rancher/k3s/registries.yaml" in files_of(s)]
+
+
+def test_with_nfs_the_volumes_of_k3s_itself_are_off() -> None:
+    nfs = {"class": "nfs", "server": "nas.example.org", "path": "/export/zave"}
+    made = seeds(spec_of(storage=nfs))["lab-control-plane-1"]
+    config = config_of(made.user_data, "/etc/rancher/k3s/config.yaml")
+    assert config["disable"] == ["servicelb", "traefik", "local-storage"]
+
+
+def test_several_control_planes_keep_snapshots_of_etcd() -> None:
+    def keys(count: int) -> set[str]:
+        made = seeds(sized(count, 1))["lab-control-plane-1"].user_data
+        return {k for k in config_of(made, "/etc/rancher/k3s/config.yaml") if k.startswith("etcd-snapshot")}
+
+    assert keys(3) == {"etcd-snapshot-schedule-cron", "etcd-snapshot-retention"}
+    assert keys(1) == set()
+
+
+def test_pods_of_the_namespaces_of_k3s_are_closed_by_default() -> None:
+    made = files_of(seeds(spec_of())["lab-control-plane-1"])
+    policies = list(
+        yaml.safe_load_all(made["/var/lib/rancher/k3s/server/manifests/zave-network-policies.yaml"])
+    )
+    assert {p["kind"] for p in policies} == {"NetworkPolicy"}
+    closed = {p["metadata"]["namespace"] for p in policies if p["spec"]["podSelector"] == {}}
+    assert closed == {"default", "kube-public", "kube-system"}
 
 
 @settings(deadline=None, max_examples=30)  # each renders three machines
@@ -212,7 +285,7 @@ def test_an_image_built_by_packer_installs_nothing_at_first_boot() -> None:
 def test_a_hostile_key_stays_one_value(key: str) -> None:
     document = yaml.safe_load(seeds(spec_of(), key)["lab-worker-1"].user_data)
     assert document["users"][0]["ssh_authorized_keys"] == [key]
-    assert len(document["runcmd"]) == 4
+    assert document["runcmd"] == [["/usr/local/sbin/zave-first-boot"]]
 
 
 # variables
@@ -220,7 +293,7 @@ def test_a_hostile_key_stays_one_value(key: str) -> None:
 
 def variables(spec: LibvirtSpec, **changes: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"image_path": "/images/a.qcow2", "acceleration": "qemu", "keys": [KEY]}
-    return terraform_variables(spec, instance="lab", project=Project(), **options | changes)
+    return terraform_variables(spec, instance="lab", project=Project(), release=RELEASE, **options | changes)
 
 
 def test_sizes_are_in_the_units_of_the_modules() -> None:

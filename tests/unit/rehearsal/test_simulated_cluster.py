@@ -6,16 +6,30 @@ import pytest
 import yaml
 
 from zave.errors import StepFailedError
+from zave.ports.machines import Machine, Release
 from zave.rehearsal.cluster import SimulatedCluster
+from zave.rehearsal.machines import SimulatedMachines
 from zave.rehearsal.world import Draft, World
 
 DraftOf = Callable[..., Draft]
+RELEASE = Release("v1.35.9+k3s1", "0" * 64, "vendor")
 NAMES = ("infrastructure-controllers", "infrastructure-configs", "platform", "apps")
 
 
 @pytest.fixture
 def cluster(world: World) -> SimulatedCluster:
     return SimulatedCluster(world)
+
+
+def join(world: World, *names: str) -> None:
+    """Bring machines of the home lab into its cluster."""
+    machines = [
+        Machine(f"homelab-{name}", "worker" if name.startswith("worker") else "control-plane", "")
+        for name in names
+    ]
+    SimulatedMachines(world, instance="homelab").join(
+        machines, release=RELEASE, say=lambda _text, _fraction: None
+    )
 
 
 @pytest.fixture
@@ -28,7 +42,7 @@ def homelab(world: World, draft: DraftOf) -> World:
         mac = {"address": f"52:54:00:00:00:0{number}"}
         interface = {"mac": mac, "source": {"network": {"network": "lab"}}}
         world.create(draft(f"zave-homelab-{name}", running=True, devices={"interfaces": [interface]}))
-    world.clock.sleep(60)
+    join(world, "control-plane-1", "worker-1", "worker-2")
     return world
 
 
@@ -101,15 +115,18 @@ def test_instance_name_is_no_pattern(homelab: World, cluster: SimulatedCluster) 
     assert cluster.nodes(instance="h(") == []
 
 
-def test_node_is_ready_only_after_it_had_time_to_join(
+def test_machine_is_a_node_only_once_it_has_joined(
     world: World, cluster: SimulatedCluster, draft: DraftOf
 ) -> None:
-    world.create(draft("zave-homelab-worker-1", running=True))
-    assert [node.state for node in cluster.nodes(instance="homelab")] == ["NotReady"]
-    world.clock.sleep(44)
-    assert [node.state for node in cluster.nodes(instance="homelab")] == ["NotReady"]
-    world.clock.sleep(1)
-    assert [node.state for node in cluster.nodes(instance="homelab")] == ["Ready"]
+    for name in ("control-plane-1", "worker-1"):
+        world.create(draft(f"zave-homelab-{name}", running=True))
+    world.clock.sleep(3600)
+    assert cluster.nodes(instance="homelab") == []
+    join(world, "control-plane-1")
+    names = [(node.name, node.state) for node in cluster.nodes(instance="homelab")]
+    assert names == [("homelab-control-plane-1", "Ready")]
+    join(world, "control-plane-1", "worker-1")
+    assert [node.state for node in cluster.nodes(instance="homelab")] == ["Ready", "Ready"]
 
 
 def test_node_whose_machine_is_off_is_not_ready(homelab: World, cluster: SimulatedCluster) -> None:
@@ -150,12 +167,15 @@ def test_time_that_passed_unseen_counts(homelab: World, cluster: SimulatedCluste
     assert _ready(cluster) == list(NAMES)
 
 
-def test_bootstrap_waits_for_the_api_server(
+def test_nothing_answers_where_no_control_plane_has_joined(
     world: World, cluster: SimulatedCluster, draft: DraftOf, tmp_path: Path
 ) -> None:
-    machine = world.create(draft("zave-homelab-control-plane-1", running=True))
-    cluster.bootstrap(instance="homelab", tree=tmp_path, names=NAMES)
-    assert (world.clock.now() - machine.ready_at).total_seconds() == 45
+    world.create(draft("zave-homelab-control-plane-1", running=True))
+    world.clock.sleep(3600)
+    with pytest.raises(StepFailedError, match="no control plane of homelab"):
+        cluster.kubeconfig(instance="homelab", outputs={"cluster_endpoint": "https://x"})
+    with pytest.raises(StepFailedError, match="no control plane of homelab"):
+        cluster.bootstrap(instance="homelab", tree=tmp_path, names=NAMES)
 
 
 def test_bootstrap_needs_the_tree(homelab: World, cluster: SimulatedCluster, tmp_path: Path) -> None:
@@ -183,6 +203,8 @@ def test_rebuilt_cluster_has_no_flux_yet(
     homelab.lose("libvirt_domain", "zave-homelab-control-plane-1")
     assert cluster.reconciliations(instance="homelab") == []
     homelab.create(draft("zave-homelab-control-plane-1", running=True))
+    assert cluster.reconciliations(instance="homelab") == []
+    join(homelab, "control-plane-1")
     assert cluster.reconciliations(instance="homelab") == []
     cluster.bootstrap(instance="homelab", tree=tmp_path, names=NAMES)
     assert _ready(cluster) == []

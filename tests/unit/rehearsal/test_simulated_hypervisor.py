@@ -154,3 +154,33 @@ def test_memory_is_counted_in_libvirts_units(
 ) -> None:
     world.create(draft("web", running=True, memory=number, memory_unit=unit))
     assert _only(hypervisor, "libvirt_domain").attributes["memory"] == str(size)
+
+
+def test_a_console_is_the_machines_own_and_says_that_it_is_simulated(
+    hypervisor: Hypervisor, world: World, draft: DraftOf
+) -> None:
+    world.create(_network(draft))
+    world.create(_domain(draft))
+    written = b"".join(hypervisor.console("zave-homelab-worker-1", seconds=0))
+    assert b"simulated" in written
+    assert b"10.17.3.11" in written
+    with pytest.raises(StepFailedError, match="no machine zave-homelab-worker-2"):
+        hypervisor.console("zave-homelab-worker-2", seconds=0)
+
+
+def test_start_switches_a_machine_on_and_takes_the_time_of_a_boot(
+    hypervisor: Hypervisor, world: World, draft: DraftOf
+) -> None:
+    world.create(_network(draft))
+    world.create(_domain(draft))
+    world.stop("libvirt_domain", "zave-homelab-worker-1")
+    assert _only(hypervisor, "libvirt_domain").state == "shut off"
+    before = world.clock.now()
+    hypervisor.start("zave-homelab-worker-1")
+    booted = world.clock.now()
+    assert (booted - before).total_seconds() >= 15
+    assert _only(hypervisor, "libvirt_domain").state == "present"
+    hypervisor.start("zave-homelab-worker-1")
+    assert world.clock.now() == booted
+    with pytest.raises(StepFailedError, match="no machine nobody"):
+        hypervisor.start("nobody")

@@ -65,6 +65,22 @@ def test_images_are_listed_newest_first(world: World) -> None:
     assert [artifact.fingerprint[0] for artifact in images.list()] == ["c", "a", "b"]
 
 
+def test_removed_image_is_gone_and_the_others_stay(world: World) -> None:
+    images = SimulatedImages(world)
+    gone = images.build(REQUEST, say=_silent)
+    kept = images.build(replace(REQUEST, fingerprint="e" * 64), say=_silent)
+    images.remove(gone)
+    images.remove(gone)
+    assert images.list() == [kept]
+    assert images.find(REQUEST) is None
+
+
+def test_nothing_is_pinned_in_a_rehearsal(world: World) -> None:
+    said = list[str]()
+    SimulatedImages(world).pin("debian-12", source=None, say=lambda text, _: said.append(text))
+    assert said == ["debian-12: what its vendor publishes now would be pinned (simulated)"]
+
+
 def test_hostile_image_name_stays_within_its_folder(world: World) -> None:
     built = SimulatedImages(world).build(replace(REQUEST, image="../../etc/x y"), say=_silent)
     assert Path(built.location).parent == Path("/var/lib/libvirt/images")

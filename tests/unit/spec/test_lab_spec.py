@@ -99,3 +99,19 @@ def test_cross_checks_are_told_together(lab: Parse, refused: Refused) -> None:
     assert error.details is not None
     assert "line 2: nodes.control-plane.count" in error.details
     assert "line 3: ingress.tunnel" in error.details
+
+
+def test_a_bare_cluster_is_a_profile_of_the_lab_alone(lab: Parse) -> None:
+    assert lab("gitops: {profile: none}\n").gitops.profile == "none"
+
+
+def test_volumes_may_be_on_a_server(lab: Parse) -> None:
+    storage = lab("storage: {class: nfs, server: 192.168.1.5, path: /export/zave}\n").storage
+    assert (storage.class_, storage.server, storage.path) == ("nfs", "192.168.1.5", "/export/zave")
+
+
+def test_mirrors_keep_their_order(lab: Parse) -> None:
+    text = 'registry: {mirrors: [{registry: ghcr.io, endpoints: ["http://a:5000", "https://b.example.org/x"]}]}\n'
+    (mirror,) = lab(text).registry.mirrors
+    assert (mirror.registry, mirror.endpoints) == ("ghcr.io", ("http://a:5000", "https://b.example.org/x"))
+    assert hash(lab(text)) == hash(lab(text))

@@ -29,7 +29,7 @@ def test_misspelt_key_gets_line_value_and_suggestion(lab: Parse, refused: Refuse
         ("nodes: {CONTROL_PLANE: {}}\n", "did you mean `control-plane`?"),
         ("ttl: {}\n", "`ttl` belongs to platform aws-eks, and this file is libvirt-k3s"),
         ("cidr: 10.0.0.0/24\n", "`cidr` belongs under libvirt.network"),
-        ("gitops: {zzz: 1}\n", "valid keys here: branch, profile, repository"),
+        ("gitops: {zzz: 1}\n", "valid keys here: branch, repository, profile"),
     ],
 )
 def test_unknown_keys_are_led_home(lab: Parse, refused: Refused, text: str, resolution: str) -> None:
@@ -42,7 +42,7 @@ def test_keys_of_the_lab_are_recognised_in_a_demo(demo: Parse, refused: Refused)
 
 def test_wrong_choice_lists_the_valid_ones(lab: Parse, refused: Refused) -> None:
     error = refused(lab, "gitops: {profile: slm}\n")
-    assert error.brief == "gitops.profile: `slm` is not one of slim, bigbang"
+    assert error.brief == "gitops.profile: `slm` is not one of slim, bigbang, none"
     assert error.resolution == "did you mean `slim`?"
     assert "use one of them" in (refused(lab, "gitops: {profile: zzz}\n").resolution or "")
 

@@ -1,4 +1,4 @@
-# {{ instance | hcl }} ({{ platform }}): made by zave from templates/terraform/libvirt-k3s, written anew by every run.
+# A home lab: written by zave from templates/terraform/libvirt-k3s, anew by every run.
 # Values are in zave.auto.tfvars.json, where nothing in them is evaluated.
 
 provider "libvirt" {

@@ -1,0 +1,238 @@
+"""The adapters of real environments: what `cli/context.py` chooses where `--rehearse` is not given."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zave.clock import SystemClock
+from zave.errors import NotThereYetError
+from zave.settings import Settings
+from zave.state.directory import InstanceFolder, StateDirectory
+
+if TYPE_CHECKING:
+    from zave.hypervisor.host import LibvirtHypervisor
+    from zave.images.amazon import AmazonImages
+    from zave.images.builder import AllImages
+    from zave.images.local import LocalImages
+    from zave.images.workshop import Workshop
+    from zave.k3s.machines import SshMachines
+    from zave.ports import Inventory
+    from zave.process import ProcessRunner
+    from zave.project import Project
+    from zave.spec import LibvirtSpec
+    from zave.spec.libvirt import Artifacts
+    from zave.state.store import StateStore
+    from zave.steps.site import Tools
+    from zave.tools.terraform_factory import BoundTerraform
+
+# the way to a hypervisor on another machine (`qemu+ssh://`), and to one of the user's own
+_TO_LIBVIRT = ("SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "LIBVIRT_AUTH_FILE")
+# what tells boto3 and Packer who asks; without any of them no account is looked at
+_TO_AWS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+# where AMIs are built unless the user's environment says otherwise (packer-images/k3s-base/variables.pkr.hcl)
+_AMI_REGION = "us-east-1"
+
+
+class Real:
+    """A libvirt host, its machines over SSH, and images; Terraform with its real providers."""
+
+    def __init__(
+        self, directory: StateDirectory, settings: Settings, runner: "ProcessRunner", project: "Project"
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._runner = runner
+        self._project = project
+        self._clock = SystemClock()
+        self._hypervisors: dict[str, LibvirtHypervisor] = {}
+
+    def hypervisor(self, uri: str) -> "LibvirtHypervisor":
+        """The host at `uri`; one adapter for all who ask."""
+        from zave.hypervisor.host import LibvirtHypervisor
+
+        if uri not in self._hypervisors:
+            self._hypervisors[uri] = LibvirtHypervisor(uri, runner=self._runner)
+        return self._hypervisors[uri]
+
+    def close(self) -> None:
+        """Hang up."""
+        for hypervisor in self._hypervisors.values():
+            hypervisor.close()
+
+    def home_lab(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "Tools":
+        """The adapters for one home lab. Raises NotThereYetError for what only a rehearsal has yet."""
+        from zave.k3s.cluster import LabCluster
+        from zave.k3s.release import VendorReleases
+        from zave.platforms.libvirt_machines import machines_of
+        from zave.steps.site import Tools
+
+        if spec.gitops.profile != "none":
+            raise NotThereYetError(
+                "handing a real cluster to Flux is not built yet",
+                where="gitops.profile",
+                resolution="set `gitops: {profile: none}` for a cluster without Flux, or add --rehearse",
+            )
+        hypervisor = self.hypervisor(spec.libvirt.uri)
+        machines = self._machines(spec, folder)
+        return Tools(
+            terraform=self._terraform(folder),
+            inventory=hypervisor,
+            hypervisor=hypervisor,
+            images=self.images(spec.artifacts),
+            cluster=LabCluster(
+                machines=lambda _instance: machines, members=lambda instance: machines_of(spec, instance)
+            ),
+            clock=self._clock,
+            machines=machines,
+            releases=VendorReleases(lock=self._lock_file("k3s.lock"), clock=self._clock),
+        )
+
+    def inventories(self, store: "StateStore") -> "list[Inventory]":
+        """Everything that can be swept: each host that a home lab was made on, else this machine's."""
+        uris = {
+            record.spec["libvirt"]["uri"] for record in store.instances() if record.platform == "libvirt-k3s"
+        }
+        return [self.hypervisor(uri) for uri in sorted(uris) or ["qemu:///system"]]
+
+    def images(self, artifacts: "Artifacts | None" = None) -> "AllImages":
+        """Makes and finds images; `artifacts` stands in for their vendors."""
+        from zave.images.builder import AllImages
+
+        signed_in = any(name in os.environ for name in _TO_AWS)
+        return AllImages(
+            self._local_images(artifacts),
+            amazon=self._amazon_images if signed_in else None,
+            list_amazon=signed_in,
+        )
+
+    def _local_images(self, artifacts: "Artifacts | None") -> "LocalImages":
+        from zave.images.bases import Bases
+        from zave.images.cache import VendorCache
+        from zave.images.local import LocalImages
+        from zave.images.lock import FILE, ImagesLock
+        from zave.images.publisher import Publisher
+        from zave.images.store import Store
+        from zave.tools.download import Web
+        from zave.tools.gpg import Gpgv
+
+        folder = self._directory.base / "images"
+        publisher = Publisher(
+            web=Web(clock=self._clock, interrupted=self._interrupted),
+            gpgv=lambda: Gpgv.find(runner=self._runner, environment=os.environ),
+            keys=folder / "keys",
+            clock=self._clock,
+            artifacts=_place(artifacts),
+        )
+        cache = VendorCache(folder / "vendors", publisher, self._clock, self._interrupted)
+        return LocalImages(
+            bases=Bases(ImagesLock(self._lock_file(FILE)), cache),
+            workshop=self._workshop(amazon=False),
+            store=Store(folder / "built", self._interrupted),
+            clock=self._clock,
+        )
+
+    def _amazon_images(self) -> "AmazonImages":
+        from zave.images.amazon import AmazonImages
+
+        def ec2() -> Any:
+            import boto3
+
+            return boto3.client("ec2", region_name=_ami_region())
+
+        return AmazonImages(ec2, self._workshop(amazon=True))
+
+    def _workshop(self, *, amazon: bool) -> "Workshop":
+        from zave.images.workshop import Workshop
+        from zave.tools.packer import Packer
+
+        folder = self._directory.base / "images"
+        return Workshop(
+            folder=folder / "builds",
+            project=self._project,
+            packer=lambda: Packer.find(
+                runner=self._runner, environment=os.environ, plugins=folder / "plugins", amazon=amazon
+            ),
+            clock=self._clock,
+            interrupted=self._interrupted,
+            accelerator=self._accelerator,
+            region=_ami_region(),
+        )
+
+    def _accelerator(self) -> Literal["kvm", "tcg"]:
+        from zave.hypervisor.kvm import kvm_works
+
+        # as a user who may not open /dev/kvm QEMU could not either
+        return "kvm" if kvm_works(self._runner) else "tcg"
+
+    def _machines(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "SshMachines":
+        from zave.k3s.machines import SshMachines
+        from zave.platforms.libvirt_values import key_files
+
+        return SshMachines(
+            runner=self._runner,
+            console=self.hypervisor(spec.libvirt.uri),
+            clock=self._clock,
+            folder=folder.root,
+            instance=folder.root.name,
+            keys=key_files(spec, Path.home()),
+            uri=spec.libvirt.uri,
+        )
+
+    def _interrupted(self) -> bool:
+        return self._runner.interrupted
+
+    def _lock_file(self, name: str) -> Path:
+        return self._project.lock_file(name, otherwise=self._directory.base)
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        given = {name: os.environ[name] for name in _TO_LIBVIRT if name in os.environ}
+        if not self._settings.provider_mirror:
+            return given
+        from zave.tools.terraform_mirror import cli_configuration
+
+        mirror = Path(self._settings.provider_mirror)
+        return given | {
+            "TF_CLI_CONFIG_FILE": str(cli_configuration(mirror, self._directory.base / "providers.tfrc"))
+        }
+
+    def _terraform(self, folder: InstanceFolder) -> "BoundTerraform":
+        from zave.tools.terraform import Limits
+        from zave.tools.terraform_engine import choose_engine
+        from zave.tools.terraform_factory import BoundTerraform
+
+        cache = self._directory.base / "tool-versions.json"
+        longest = float(self._settings.step_timeout)
+        usual = Limits()
+        return BoundTerraform(
+            engine=choose_engine(runner=self._runner, environment=os.environ, cache=cache),
+            runner=self._runner,
+            environment=self._environment,
+            survivors=folder.survivors,
+            limits=Limits(
+                query=min(usual.query, longest),
+                init=min(usual.init, longest),
+                plan=min(usual.plan, longest),
+                apply=longest,
+            ),
+            relock=False,
+            parallelism=self._settings.parallelism,
+        )
+
+
+def _ami_region() -> str:
+    """Where AMIs are built and looked for: Packer and boto3 must not differ."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _AMI_REGION
+
+
+def _place(artifacts: "Artifacts | None") -> Path | str | None:
+    """Where the artifacts are: a folder, a URL, or with their vendors."""
+    if artifacts is None or artifacts.folder is None:
+        return None if artifacts is None else artifacts.url
+    return Path(artifacts.folder).expanduser()

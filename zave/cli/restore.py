@@ -1,0 +1,54 @@
+"""`zave restore`: a home lab's cluster as a snapshot has it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zave.cli.context import Context
+from zave.cli.lifecycle_options import Lab, Yes
+from zave.cli.nodes import lab_of, tell_simulated
+from zave.cli.options import options_of
+from zave.cli.snapshot import snapshot_document
+from zave.errors import UsageError
+from zave.text import clean
+from zave.ui.document import show
+from zave.ui.machines import render_snapshot
+
+EXAMPLES = (
+    ("zave restore homelab before.snapshot", "asks first"),
+    ("zave restore homelab before.snapshot --yes", "does not"),
+    ("zave restore homelab before.snapshot --rehearse", "on the simulated world"),
+)
+
+
+def command(
+    context: typer.Context,
+    env: Lab,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What zave snapshot wrote.")],
+    yes: Yes = False,
+) -> None:
+    """Put the cluster's datastore back as a snapshot has it.
+
+    What was written to the cluster since then is lost; machines and volumes
+    stay. A snapshot of another cluster is refused.
+    """
+    zave = Context(options_of(context))
+    instance = zave.only_standing(env)
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}", resolution=f"zave snapshot {instance} takes one")
+    ask = zave.asker(yes=yes)
+    with zave.locked(instance, command="restore"):
+        lab = lab_of(zave, instance)
+        if ask is not None:
+            ask(f"Restore {instance} from {file}? What its cluster has learned since then is lost.")
+        tell_simulated(zave, "the datastore is simulated")
+
+        def say(text: str, _fraction: float | None) -> None:
+            if not zave.options.quiet:
+                sys.stderr.write(f"{clean(text)}\n")
+
+        lab.machines.restore(lab.wanted, file, say=say)
+        document = snapshot_document(zave, instance, file, action="restored")
+    show(document, render_snapshot, settings=zave.settings)
