@@ -17,8 +17,19 @@ resource "aws_iam_policy" "boundary" {
       {
         Sid      = "Delete"
         Effect   = "Allow"
-        Action   = concat(local.deleting, ["scheduler:DeleteSchedule"])
+        Action   = local.deleting
         Resource = "*"
+      },
+      {
+        # the destroyer's own schedule must go on firing, whatever somebody made of it meanwhile
+        Sid    = "KeepFiring"
+        Effect = "Allow"
+        Action = ["iam:PassRole", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
+        Resource = [
+          "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/*",
+          "${local.iam_arn}:role${local.iam_path}zave-scheduler-${local.here}",
+        ]
+        Condition = { StringEqualsIfExists = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
       {
         Sid      = "DeleteIdentitiesOfInstances"

@@ -9,8 +9,20 @@ locals {
   by_tag       = { StringEquals = { "aws:ResourceTag/zave:instance" = local.instance } }
   lock_actions = ["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"]
 
-  # calls that describe: most take no resource and no condition
+  # calls that describe: most take no resource and no condition. All that the sweep lists, or a list that is
+  # not allowed would make the whole inventory fail
   looking = [
+    "autoscaling:DescribeAutoScalingGroups",
+    "budgets:ViewBudget",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:ListTagsForResource",
+    "codebuild:BatchGetBuilds",
+    "codebuild:BatchGetProjects",
+    "codebuild:ListBuildsForProject",
+    "codebuild:ListProjects",
+    "dynamodb:DescribeTable",
+    "dynamodb:ListTables",
+    "dynamodb:ListTagsOfResource",
     "ec2:Describe*",
     "ecr:Describe*",
     "ecr:GetLifecyclePolicy",
@@ -21,11 +33,15 @@ locals {
     "events:DescribeRule",
     "events:List*",
     "iam:GetInstanceProfile",
+    "iam:GetOpenIDConnectProvider",
+    "iam:GetPolicy",
     "iam:GetRole",
     "iam:GetRolePolicy",
     "iam:ListAttachedRolePolicies",
     "iam:ListInstanceProfiles",
     "iam:ListInstanceProfilesForRole",
+    "iam:ListOpenIDConnectProviders",
+    "iam:ListPolicies",
     "iam:ListRolePolicies",
     "iam:ListRoles",
     "kms:DescribeKey",
@@ -36,8 +52,17 @@ locals {
     "logs:ListTagsForResource",
     "rds:Describe*",
     "rds:ListTagsForResource",
+    "s3:GetBucketTagging",
+    "s3:ListAllMyBuckets",
     "scheduler:GetSchedule",
+    "scheduler:GetScheduleGroup",
+    "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
+    "scheduler:ListTagsForResource",
+    "secretsmanager:ListSecrets",
+    "sns:ListSubscriptionsByTopic",
+    "sns:ListTagsForResource",
+    "sns:ListTopics",
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",
     "sqs:List*",
@@ -47,6 +72,7 @@ locals {
   # calls whose resources AWS lets one pick by tag: those that provider 6.25 makes to delete the types of the
   # modules (its source, 2026), and those of the sweep
   deleting = [
+    "autoscaling:DeleteAutoScalingGroup",
     "ec2:DeleteFlowLogs",
     "ec2:DeleteInternetGateway",
     "ec2:DeleteLaunchTemplate",
@@ -85,10 +111,12 @@ locals {
     "elasticloadbalancing:DeleteTargetGroup",
     "events:DeleteRule",
     "events:RemoveTargets",
+    "iam:DeleteOpenIDConnectProvider",
     "kms:DeleteAlias",
     "kms:ScheduleKeyDeletion",
     "logs:DeleteLogGroup",
     "rds:DeleteDBInstance",
+    "rds:DeleteDBSnapshot",
     "rds:DeleteDBSubnetGroup",
     "sqs:DeleteQueue",
     "sqs:SetQueueAttributes",
@@ -204,10 +232,16 @@ resource "aws_iam_role_policy" "delete_by_name" {
           Resource = ["${local.arn.kms}:alias/zave-${local.instance}-secrets"]
         },
         {
-          Sid      = "OwnSchedule"
-          Effect   = "Allow"
-          Action   = ["scheduler:DeleteSchedule"]
-          Resource = ["${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}"]
+          # removed at the end; until then it goes on firing, whatever somebody made of it meanwhile. Who sets
+          # a schedule passes it its role
+          Sid    = "OwnSchedule"
+          Effect = "Allow"
+          Action = ["iam:PassRole", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
+          Resource = [
+            "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}",
+            aws_iam_role.scheduler.arn,
+          ]
+          Condition = { StringEqualsIfExists = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
         },
         {
           Sid      = "OwnFolder"

@@ -26,7 +26,7 @@ from zave.aws.settlement import leak_error, settlement
 from zave.aws.state import look_at_state
 from zave.aws.state_lock import wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
-from zave.aws.switch import run_ended
+from zave.aws.switch import run_ended, still_to_come
 from zave.clock import Clock, rfc3339
 from zave.errors import LockedError, PreconditionError, StepFailedError
 from zave.ports import PENDING, Cluster, Item
@@ -346,7 +346,8 @@ class Destroyer:
         """Undo an extension that came while this run was at work: half an instance is left."""
         found = self._cloud.switchboard.schedule(self._instance)
         if found is None or found.first_fire_at > schedule.first_fire_at or not found.enabled:
-            self._cloud.switchboard.set_schedule(replace(schedule, enabled=True))
+            kept = still_to_come(schedule, self._clock.now())
+            self._cloud.switchboard.set_schedule(replace(kept, enabled=True))
 
     @property
     def _bucket(self) -> Bucket:

@@ -106,6 +106,9 @@ def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] 
     now = clock.now()
     if not schedule.enabled:
         warnings.append(SwitchWarning("altered", f"the schedule of {instance} is switched off"))
+    if schedule.flaws:
+        text = f"the schedule of {instance} is not as zave set it: {', '.join(schedule.flaws)}"
+        warnings.append(SwitchWarning("altered", text))
     if cloud.bucket.get(schedule.bundle) is None:
         warnings.append(SwitchWarning("altered", f"the bundle of {instance} is gone: {schedule.bundle}"))
     left = (schedule.first_fire_at - now).total_seconds()
@@ -177,7 +180,8 @@ def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, w
     is at work already, PreconditionError when the cloud did not take it.
     """
     before = require_schedule(cloud, instance)
-    after = replace(before, first_fire_at=_whole_second(extension.until), every=EVERY, enabled=True)
+    until = _whole_second(extension.until)
+    after = replace(before, first_fire_at=until, every=EVERY, enabled=True, flaws=())
     _require_sensible(after, extension, now=clock.now())
     lock = RunLock(
         cloud.bucket, clock, instance=instance, worker=worker, dead=lambda h: run_ended(cloud, h.id)
@@ -189,10 +193,15 @@ def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, w
         _refuse_destroyer(lock, before)
     except LockedError:
         # half an instance is left: its schedule must go on firing
-        cloud.switchboard.set_schedule(before)
+        cloud.switchboard.set_schedule(still_to_come(before, clock.now()))
         raise
     _require_same(cloud.switchboard.schedule(instance), after)
     return after
+
+
+def still_to_come(schedule: Schedule, now: datetime) -> Schedule:
+    """`schedule` as the cloud takes it: a start that is past is refused, so it is now."""
+    return replace(schedule, first_fire_at=max(schedule.first_fire_at, now.replace(microsecond=0)))
 
 
 def run_ended(cloud: Cloud, run_id: str) -> bool:

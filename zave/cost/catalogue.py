@@ -98,9 +98,12 @@ class Catalogue:
         self._document = document
 
     @classmethod
-    def load(cls, region: str) -> Self:
-        """The catalogue that zave ships. A region without rates has an empty one."""
-        return cls(json.loads(_SHIPPED.read_text(encoding="utf-8")), region=region)
+    def load(cls, region: str, *, refreshed: Path | None = None) -> Self:
+        """The catalogue that zave ships, with what `prices update` kept in `refreshed` where that is newer.
+
+        A region without rates has an empty one. A file that is missing or damaged is passed over.
+        """
+        return cls(load_document(refreshed), region=region)
 
     def rate(self, key: str) -> Rate | None:
         """The rate of an item such as `nat.hour`."""
@@ -150,6 +153,39 @@ class Catalogue:
             rounding=item.get("rounding", "second"),
             minimum_seconds=item.get("minimum_seconds", 0),
         )
+
+
+def load_document(refreshed: Path | None = None) -> dict[str, Any]:
+    """The shipped document; each rate from `refreshed` instead where that one is newer."""
+    shipped: dict[str, Any] = json.loads(_SHIPPED.read_text(encoding="utf-8"))
+    if refreshed is None:
+        return shipped
+    try:
+        kept = json.loads(refreshed.read_text(encoding="utf-8"))
+        return _newest(shipped, kept)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return shipped
+
+
+def _newest(shipped: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = json.loads(json.dumps(shipped))
+    merged["sources"] = {**kept["sources"], **shipped["sources"]}
+    for key, item in merged["items"].items():
+        _take_newer(item["rates"], kept["items"].get(key, {}).get("rates", {}))
+    for name, instance in merged["instances"].items():
+        for region, rates in kept["instances"].get(name, {}).items():
+            if isinstance(rates, Mapping):
+                _take_newer(instance.setdefault(region, {}), rates)
+    if kept["eks"]["as_of"] > shipped["eks"]["as_of"]:
+        merged["eks"] = dict(kept["eks"])
+    return merged
+
+
+def _take_newer(rates: dict[str, Any], others: Mapping[str, Any]) -> None:
+    # a month sorts before its days, so what is only known to a month counts as older
+    for place, rate in others.items():
+        if place not in rates or rate["as_of"] > rates[place]["as_of"]:
+            rates[place] = rate
 
 
 def _day(text: str | None) -> datetime | None:

@@ -79,7 +79,7 @@ def actions_of(statement: dict[str, Any]) -> list[str]:
     return [actions] if isinstance(actions, str) else actions
 
 
-CHANGES_NOTHING = ("Describe", "Get", "List")
+CHANGES_NOTHING = ("BatchGet", "Describe", "Get", "List", "View")
 
 
 def test_the_destroyer_deletes_nothing_but_what_its_instance_names(made: Demo) -> None:

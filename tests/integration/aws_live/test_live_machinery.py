@@ -1,0 +1,191 @@
+"""The switch's standing parts by boto3: what is missing or altered has a name."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.aws_live.standing import (
+    ACCOUNT,
+    ALLOWED,
+    PARTS,
+    make_alarm,
+    make_bucket,
+    make_project,
+    make_role,
+)
+from tests.system.moto_server import MotoServer
+from tests.unit.aws.memory import FakeClock
+from zave.aws.live.api import Api
+from zave.aws.live.cloud import LiveCloud
+from zave.errors import PreconditionError, StepFailedError
+
+
+def test_an_account_that_is_set_up_lacks_nothing(cloud: LiveCloud) -> None:
+    machinery = cloud.switchboard.machinery()
+    assert machinery.missing == ()
+    assert machinery.subscription_confirmed
+
+
+def test_an_empty_account_lacks_everything(api: Api, clock: FakeClock) -> None:
+    machinery = LiveCloud(api, clock=clock).switchboard.machinery()
+    assert set(machinery.missing) >= {
+        "state bucket",
+        "schedule group",
+        "destroyer project",
+        "dead-letter queue",
+        "topic for alarms",
+        "roles of scheduler and destroyer",
+    }
+    assert not machinery.subscription_confirmed
+
+
+def _no_boundary(api: Api) -> None:
+    name = next(iter(PARTS.roles))
+    api.call("iam", "delete_role_policy", RoleName=name, PolicyName="fire")
+    api.call("iam", "delete_role", RoleName=name)
+    make_role(
+        api,
+        name,
+        principal={"Service": "scheduler.amazonaws.com"},
+        boundary=f"arn:aws:iam::{ACCOUNT}:policy/zave/standing/wider",
+    )
+    api.call("iam", "put_role_policy", RoleName=name, PolicyName="fire", PolicyDocument=ALLOWED)
+
+
+def _without(service: str, operation: str, **parameters: Any) -> Callable[[Api], object]:
+    return lambda api: api.call(service, operation, **parameters)
+
+
+def _project(**changes: Any) -> Callable[[Api], object]:
+    def change(api: Api) -> None:
+        api.call("codebuild", "delete_project", name=PARTS.project)
+        make_project(api, **changes)
+
+    return change
+
+
+MODULE = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl"
+_SCHEDULER, _BUILDER, _ = PARTS.roles
+TRUSTS_NOBODY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (_without("s3", "delete_bucket", Bucket=PARTS.bucket), "state bucket"),
+        (
+            _without(
+                "s3",
+                "put_bucket_versioning",
+                Bucket=PARTS.bucket,
+                VersioningConfiguration={"Status": "Suspended"},
+            ),
+            "versioning of the state bucket",
+        ),
+        (
+            _without("s3", "delete_public_access_block", Bucket=PARTS.bucket),
+            "public access block of the state bucket",
+        ),
+        (_without("scheduler", "delete_schedule_group", Name=PARTS.group), "schedule group"),
+        (_without("codebuild", "delete_project", name=PARTS.project), "destroyer project"),
+        (
+            _project(serviceRole=f"arn:aws:iam::{ACCOUNT}:role/other"),
+            f"service role of project {PARTS.project}",
+        ),
+        (
+            _project(
+                environment={
+                    "type": "LINUX_CONTAINER",
+                    "image": "x",
+                    "computeType": "BUILD_GENERAL1_SMALL",
+                    "environmentVariables": [{"name": "ZAVE_BUCKET", "value": "elsewhere"}],
+                }
+            ),
+            f"environment of project {PARTS.project}",
+        ),
+        (
+            _project(source={"type": "S3", "location": "a/b", "buildspec": "phases: {}"}),
+            f"build specification of project {PARTS.project}",
+        ),
+        (
+            _without("sqs", "delete_queue", QueueUrl=f"http://sqs/{ACCOUNT}/{PARTS.queue}"),
+            "dead-letter queue",
+        ),
+        (_without("sns", "delete_topic", TopicArn=PARTS.topic_arn), "topic for alarms"),
+        (_without("cloudwatch", "delete_alarms", AlarmNames=[PARTS.alarms[0]]), f"alarm {PARTS.alarms[0]}"),
+        (lambda api: make_alarm(api, PARTS.alarms[1], ActionsEnabled=False), f"alarm {PARTS.alarms[1]}"),
+        (
+            _without("iam", "delete_role_policy", RoleName=_BUILDER, PolicyName="run"),
+            f"rights of role {_BUILDER}",
+        ),
+        (
+            _without("iam", "update_assume_role_policy", RoleName=_SCHEDULER, PolicyDocument=TRUSTS_NOBODY),
+            f"trust of role {_SCHEDULER}",
+        ),
+        (_no_boundary, f"permissions boundary of role {_SCHEDULER}"),
+    ],
+)
+def test_a_part_that_is_missing_or_altered_has_a_name(
+    change: Callable[[Api], object], missing: str, cloud: LiveCloud, api: Api
+) -> None:
+    change(api)
+    assert missing in cloud.switchboard.machinery().missing
+
+
+_PENDING = f"""<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions><member>
+<Owner>{ACCOUNT}</Owner><Protocol>email</Protocol><Endpoint>alarms@example.org</Endpoint>
+<SubscriptionArn>PendingConfirmation</SubscriptionArn><TopicArn>{PARTS.topic_arn}</TopicArn>
+</member></Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>"""
+
+
+def test_an_address_that_did_not_confirm_hears_nothing(cloud: LiveCloud, server: MotoServer) -> None:
+    # moto confirms every address at once
+    server.answer("sns:ListSubscriptionsByTopic", _PENDING)
+    machinery = cloud.switchboard.machinery()
+    assert machinery.missing == ()
+    assert not machinery.subscription_confirmed
+
+
+def test_a_topic_without_addresses_is_heard_by_nobody(cloud: LiveCloud, api: Api) -> None:
+    for each in api.call("sns", "list_subscriptions")["Subscriptions"]:
+        api.call("sns", "unsubscribe", SubscriptionArn=each["SubscriptionArn"])
+    assert not cloud.switchboard.machinery().subscription_confirmed
+
+
+def test_what_may_not_be_asked_is_no_part_that_is_missing(cloud: LiveCloud, server: MotoServer) -> None:
+    server.refuse("iam:GetRole", code="AccessDenied", status=403)
+    with pytest.raises(StepFailedError, match="AWS refused iam:get_role"):
+        cloud.switchboard.machinery()
+
+
+def test_an_unreachable_service_is_no_empty_machinery(api: Api, server: MotoServer, clock: FakeClock) -> None:
+    make_bucket(api)
+    cloud = LiveCloud(Api(region="us-east-1", endpoint_url=server.url, attempts=1), clock=clock)
+    assert cloud.caller().account == ACCOUNT
+    board = cloud.switchboard
+    server.refuse("codebuild:", code="ExpiredTokenException")
+    with pytest.raises(PreconditionError, match="expired"):
+        board.machinery()
+
+
+def test_names_are_those_that_terraform_gives() -> None:
+    """The module's own words, with what Terraform fills in."""
+    text = "".join(path.read_text() for path in MODULE.glob("*.tf"))
+    text = text.replace("${local.here}", f"us-east-1-{ACCOUNT}").replace("${local.account}", ACCOUNT)
+    names = [PARTS.group, PARTS.project, PARTS.queue, PARTS.topic_arn.rpartition(":")[2], *PARTS.alarms]
+    names += [name for name in PARTS.roles if "destroyer" not in name]
+    names += [PARTS.boundary_arn.rpartition("/")[2]]
+    missing = [name for name in names if f'"{name}"' not in text]
+    assert not missing
+    policies = [policy for found in PARTS.roles.values() for policy in found]
+    assert all(f'name = "{policy}"' in " ".join(text.split()) for policy in policies)

@@ -1,0 +1,207 @@
+"""What must be so before anything is created: each thing is looked at, and what is needed is refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.aws.memory import START, Account
+from tests.unit.aws.things import ACCOUNT, item
+from zave.aws.preconditions import Finding, Quota, Wanted, Window, look, require
+from zave.errors import PreconditionError, StepFailedError
+from zave.ports.cloud import Caller
+
+WANTED = Wanted(
+    instance="demo",
+    owner="me@example.org",
+    account=ACCOUNT,
+    version="1.35",
+    instance_types=("t3.large", "m6i.large"),
+    nodes=4,
+    spot=True,
+    addresses=1,
+    window=Window(date(2027, 3, 27), date(2028, 3, 27), 0.5),
+)
+
+
+@dataclass
+class Facts:
+    """An account in which everything is as it should be."""
+
+    enabled: bool = True
+    role: bool = True
+    quotas: dict[Quota, float | None] = field(
+        default_factory=lambda: {
+            "on-demand vCPUs": 32.0,
+            "spot vCPUs": 32.0,
+            "elastic IPs": 5.0,
+            "VPCs": 5.0,
+        }
+    )
+    offered: dict[str, int] = field(
+        default_factory=lambda: {"t3.large": 2, "m6i.large": 2, "c6i.8xlarge": 32}
+    )
+    refuse: bool = False
+
+    def region_enabled(self) -> bool:
+        if self.refuse:
+            raise StepFailedError("refused", details="AccessDenied")
+        return self.enabled
+
+    def spot_role(self) -> bool:
+        return self.role
+
+    def quota(self, name: Quota) -> float | None:
+        return self.quotas[name]
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        return {name: self.offered[name] for name in instance_types if name in self.offered}
+
+
+def found(cloud: Account, facts: Facts | None = None, /, **changes: Any) -> list[Finding]:
+    return look(cloud, facts or Facts(), replace(WANTED, **changes), clock=cloud.clock)
+
+
+def missing(findings: Sequence[Finding]) -> list[str]:
+    return [finding.check for finding in findings if finding.level == "missing"]
+
+
+def test_an_account_that_has_all_is_told_to_have_it(account: Account) -> None:
+    findings = found(account)
+    assert {finding.level for finding in findings} == {"ok"}
+    assert {finding.check for finding in findings} == {
+        "account",
+        "credentials",
+        "region",
+        "EKS version",
+        "spot",
+        "quotas",
+    }
+    require(findings)
+
+
+def test_of_another_account_nothing_else_is_asked(account: Account) -> None:
+    findings = found(account, account="999999999999")
+    assert missing(findings) == ["account"]
+    assert {finding.check for finding in findings} <= {"account", "credentials", "region"}
+    with pytest.raises(PreconditionError, match="999999999999"):
+        require(findings)
+
+
+@pytest.mark.parametrize(("minutes", "enough"), [(29, False), (31, True)])
+def test_credentials_must_last_as_long_as_the_making(minutes: int, enough: bool, account: Account) -> None:
+    ends = START + timedelta(minutes=minutes)
+    account.caller = lambda: Caller(ACCOUNT, "arn:aws:sts::1:me", ends)  # type: ignore[method-assign]
+    assert missing(found(account)) == ([] if enough else ["credentials"])
+
+
+def test_a_region_must_be_enabled_and_spot_needs_its_role(account: Account) -> None:
+    assert missing(found(account, Facts(enabled=False))) == ["region"]
+    assert missing(found(account, Facts(role=False))) == ["spot"]
+    assert missing(found(account, Facts(role=False), spot=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "level", "words"),
+    [
+        (Window(date(2027, 3, 27), None), "ok", "until 2027-03-27"),
+        (Window(date(2026, 12, 2), date(2027, 12, 2), 0.5), "warning", "ends on 2026-12-02"),
+        (Window(date(2026, 12, 2), None, 0.5), "warning", "0.50 USD an hour more"),
+        (
+            Window(date(2026, 11, 23), date(2027, 11, 23), 0.5),
+            "warning",
+            "in extended support since 2026-11-23",
+        ),
+        (Window(None, date(2027, 7, 29), 0.5), "warning", "until 2027-07-29 and costs 0.50"),
+        (Window(date(2025, 11, 1), date(2026, 11, 23)), "missing", "no more since 2026-11-23"),
+        (None, "warning", "nothing is known"),
+    ],
+)
+def test_the_support_of_a_version_is_told_with_its_dates(
+    window: Window | None, level: str, words: str, account: Account
+) -> None:
+    (finding,) = [each for each in found(account, window=window) if each.check == "EKS version"]
+    assert finding.level == level
+    assert words in finding.what
+
+
+def test_what_others_use_of_a_quota_counts_and_the_own_does_not(account: Account) -> None:
+    machine = {"instance_type": "c6i.8xlarge", "instance_lifecycle": "spot"}
+    others = item(None, "aws_instance", attributes=machine)
+    account.inventory.add(others)
+    (finding,) = [each for each in found(account) if each.what.startswith("spot vCPUs")]
+    assert finding.what == "spot vCPUs: 32 in use, 8 more are needed, 32 are allowed"
+    assert finding.level == "missing"
+    # on demand is another quota, and an own machine is counted among those to come
+    assert missing(found(account, spot=False)) == []
+    account.inventory.there.clear()
+    account.inventory.add(item("demo", "aws_instance", attributes=machine))
+    assert missing(found(account, stands=True)) == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("VPCs", "aws_vpc"), ("elastic IPs", "aws_eip")])
+def test_room_for_networks_and_addresses_is_counted(name: Quota, kind: str, account: Account) -> None:
+    account.inventory.add(*(item(None, kind, id=f"{kind}-{n}") for n in range(5)))
+    findings = found(account)
+    assert missing(findings) == ["quotas"]
+    assert any(each.what.startswith(f"{name}: 5 in use, 1 more") for each in findings)
+    if kind == "aws_eip":
+        assert missing(found(account, addresses=0)) == []
+
+
+def test_an_unknown_quota_is_a_warning(account: Account) -> None:
+    facts = Facts()
+    facts.quotas["VPCs"] = None
+    assert any(each.level == "warning" and "VPCs" in each.what for each in found(account, facts))
+
+
+def test_a_type_that_the_region_lacks_is_told(account: Account) -> None:
+    findings = found(account, instance_types=("t3.large", "x9.huge"))
+    assert any(each.level == "warning" and "x9.huge" in each.what for each in findings)
+
+
+def test_a_name_that_somebody_else_has_is_refused(account: Account) -> None:
+    account.inventory.add(item(None, "aws_eks_cluster", name="zave-demo"))
+    assert missing(found(account)) == ["names"]
+    account.inventory.there.clear()
+    account.inventory.add(item("demo-b", "aws_eks_cluster", name="zave-demo-b"))
+    assert missing(found(account)) == []
+
+
+def test_a_colleagues_instance_of_that_name_is_refused(account: Account) -> None:
+    tags = {"tag:zave:owner": "you@example.org"}
+    account.inventory.add(item("demo", "aws_vpc", attributes=tags))
+    findings = found(account)
+    assert missing(findings) == ["leftovers"]
+    assert any("you@example.org" in each.what for each in findings)
+
+
+def test_leftovers_of_an_earlier_life_are_told_with_what_takes_them_away(account: Account) -> None:
+    account.inventory.add(item("demo", "aws_vpc", attributes={"tag:zave:owner": "me@example.org"}))
+    (finding,) = [each for each in found(account) if each.check == "leftovers"]
+    assert finding.level == "warning"
+    assert "zave sweep demo --delete" in (finding.fix or "")
+    assert [each for each in found(account, stands=True) if each.check == "leftovers"] == []
+
+
+def test_what_cannot_be_asked_is_told_but_an_unknown_inventory_is_refused(account: Account) -> None:
+    findings = found(account, Facts(refuse=True))
+    assert any(each.check == "region" and "AccessDenied" in each.what for each in findings)
+    require(findings)
+
+    def refused() -> list[Any]:
+        raise StepFailedError("not complete", details="aws_vpc: AccessDenied")
+
+    account.inventory.items = refused  # type: ignore[method-assign]
+    with pytest.raises(PreconditionError, match="cannot be listed"):
+        require(found(account))
+
+
+def test_all_that_is_missing_is_told_at_once(account: Account) -> None:
+    account.inventory.add(*(item(None, "aws_vpc", id=f"v-{n}") for n in range(5)))
+    with pytest.raises(PreconditionError, match="2 things are missing") as refused:
+        require(found(account, Facts(role=False)))
+    assert "create-service-linked-role" in (refused.value.details or "")
+    assert "VPCs" in (refused.value.details or "")

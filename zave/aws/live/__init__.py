@@ -1,0 +1,1 @@
+"""The ports of `zave/ports/cloud.py` over boto3: what zave itself says to AWS."""

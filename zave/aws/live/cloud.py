@@ -1,0 +1,68 @@
+"""An AWS account by boto3, as the ports of `zave/ports/cloud.py` show one."""
+
+from functools import cached_property
+
+from zave.aws.live.api import Api
+from zave.aws.live.bucket import S3Bucket
+from zave.aws.live.inventory import LiveInventory
+from zave.aws.live.parts import Parts
+from zave.aws.live.switchboard import SchedulerSwitchboard
+from zave.clock import Clock
+from zave.ports.cloud import Caller
+
+DEFAULT_BUCKET = "zave-state-{account}"
+
+
+class LiveCloud:
+    """Implements `zave.ports.cloud.Cloud`.
+
+    `bucket` is the spec's `state.bucket`, with `{account}` and `{region}` in it or filled in already.
+    """
+
+    def __init__(self, api: Api, *, clock: Clock, bucket: str = DEFAULT_BUCKET) -> None:
+        self._api = api
+        self._clock = clock
+        self._bucket_name = bucket
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        return self._api.region
+
+    def caller(self) -> Caller:
+        """Who asks. Raises PreconditionError without usable credentials."""
+        answer = self._api.call("sts", "get_caller_identity")
+        return Caller(answer["Account"], answer["Arn"], self._api.credentials_end())
+
+    @property
+    def inventory(self) -> LiveInventory:
+        """What exists in the account."""
+        return self._inventory
+
+    @property
+    def bucket(self) -> S3Bucket:
+        """The state bucket. Raises PreconditionError when the account is not set up."""
+        found = S3Bucket(self._api, name=self.parts.bucket, account=self.parts.account)
+        # each time: an account is set up, and removed, while zave looks at it
+        found.require()
+        return found
+
+    @property
+    def switchboard(self) -> SchedulerSwitchboard:
+        """The switch."""
+        return self._switchboard
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What the standing parts are called here. Raises PreconditionError without credentials."""
+        account = self._api.call("sts", "get_caller_identity")["Account"]
+        name = self._bucket_name.replace("{account}", account).replace("{region}", self.region)
+        return Parts(account, self.region, self._api.partition, name)
+
+    @cached_property
+    def _inventory(self) -> LiveInventory:
+        return LiveInventory(self._api, parts=lambda: self.parts)
+
+    @cached_property
+    def _switchboard(self) -> SchedulerSwitchboard:
+        return SchedulerSwitchboard(self._api, parts=self.parts, clock=self._clock)

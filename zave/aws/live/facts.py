@@ -1,0 +1,70 @@
+"""What AWS says of an account beside what exists in it: regions, roles, quotas, machines."""
+
+from collections.abc import Mapping, Sequence
+
+from zave.aws.live.api import Api, RefusedError
+from zave.aws.preconditions import Quota
+
+# service and quota codes of Service Quotas; `list-service-quotas` tells them
+_CODES: Mapping[Quota, tuple[str, str]] = {
+    # Standard: A, C, D, H, I, M, R, T, Z, counted in vCPUs
+    "on-demand vCPUs": ("ec2", "L-1216C47A"),
+    "spot vCPUs": ("ec2", "L-34B43A08"),
+    "elastic IPs": ("ec2", "L-0263D0A3"),
+    "VPCs": ("vpc", "L-F678F1CE"),
+}
+_SPOT_ROLE = "AWSServiceRoleForEC2Spot"
+# by partition (AWS's general reference on endpoints)
+_ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+_NOT_OPTED_IN = "not-opted-in"
+
+
+class LiveFacts:
+    """Implements `zave.aws.preconditions.AccountFacts`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def region_enabled(self) -> bool:
+        """Whether the account may use the region."""
+        # asked where every account may ask: a region that is not enabled refuses all calls
+        client = self._api.client("ec2", region=_ALWAYS_ENABLED[self._api.partition])
+        with self._api.told("ec2", "describe_regions"):
+            answer = client.describe_regions(AllRegions=True)
+        return any(
+            each["RegionName"] == self._api.region and each["OptInStatus"] != _NOT_OPTED_IN
+            for each in answer["Regions"]
+        )
+
+    def spot_role(self) -> bool:
+        """Whether EC2's service-linked role for spot instances is there."""
+        try:
+            self._api.call("iam", "get_role", RoleName=_SPOT_ROLE)
+        except RefusedError as error:
+            if error.code != "NoSuchEntity":
+                raise
+            return False
+        return True
+
+    def quota(self, name: Quota) -> float | None:
+        """The account's own quota, else AWS's default; None where AWS tells neither."""
+        service, code = _CODES[name]
+        for operation in ("get_service_quota", "get_aws_default_service_quota"):
+            try:
+                answer = self._api.call("service-quotas", operation, ServiceCode=service, QuotaCode=code)
+            except RefusedError as error:
+                if error.code != "NoSuchResourceException":
+                    raise
+            else:
+                return float(answer["Quota"]["Value"])
+        return None
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        """Virtual processors by type; types that the region does not offer are left out."""
+        wanted = [{"Name": "instance-type", "Values": list(instance_types)}]
+        # a filter finds nothing for a type that is not offered, where a list of types is refused
+        return {
+            each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"]
+            for page in self._api.pages("ec2", "describe_instance_types", Filters=wanted)
+            for each in page["InstanceTypes"]
+        }

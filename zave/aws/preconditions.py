@@ -1,0 +1,317 @@
+"""What must be so before anything is created: each thing looked at is a finding with its fix.
+
+`doctor` shows all of them; `plan` and `up` refuse what is missing and needed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal, Protocol
+
+from zave.clock import Clock, rfc3339
+from zave.errors import PreconditionError, StepFailedError
+from zave.ports import PENDING, Item
+from zave.ports.cloud import Caller, Cloud
+
+Level = Literal["ok", "info", "warning", "missing"]
+Quota = Literal["on-demand vCPUs", "spot vCPUs", "elastic IPs", "VPCs"]
+
+# a whole stack takes 14 min up, its arming some more (aws.md of 2026-11-23, section 1)
+_UP_TAKES = timedelta(minutes=30)
+# EKS takes what is in standard support and, for more money, what is in extended
+_SOON = timedelta(days=30)
+_PREFIX = "zave-"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `needed`: without it nothing may be created."""
+
+    check: str
+    level: Level
+    what: str
+    fix: str | None = None
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Window:
+    """EKS's support of the wanted version. `surcharge` is USD an hour in extended support."""
+
+    standard_until: date | None
+    extended_until: date | None
+    surcharge: float | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an instance will take. `stands`: the record has it up, so what is its own is no leftover.
+
+    `nodes` is the most that its node group may have, `addresses` are elastic ones (a NAT gateway's).
+    """
+
+    instance: str
+    owner: str
+    account: str | None
+    version: str
+    instance_types: tuple[str, ...]
+    nodes: int
+    spot: bool
+    addresses: int = 0
+    window: Window | None = None
+    stands: bool = False
+
+
+class AccountFacts(Protocol):
+    """What AWS says of an account beside what exists in it: `zave.aws.live.facts.LiveFacts`."""
+
+    def region_enabled(self) -> bool:
+        """Whether the account may use the region."""
+        ...
+
+    def spot_role(self) -> bool:
+        """Whether EC2's service-linked role for spot instances is there."""
+        ...
+
+    def quota(self, name: Quota) -> float | None:
+        """The account's quota; None where AWS does not tell."""
+        ...
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        """Virtual processors by type; types that the region does not offer are left out."""
+        ...
+
+
+def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> list[Finding]:
+    """All findings, in the order in which they matter.
+
+    Raises PreconditionError without usable credentials, or when the region cannot be reached. What only
+    cannot be asked is a finding of its own.
+    """
+    caller = cloud.caller()
+    found = [*_identity(cloud, caller, wanted), *_lifetime(caller, clock)]
+    found += _guarded("region", lambda: _region(cloud, facts))
+    if any(finding.needed and finding.level == "missing" for finding in found):
+        return found  # whatever else is asked would be answered by the wrong account
+    found += _support(wanted, today=clock.now().date())
+    found += _guarded("spot", lambda: _spot(facts, wanted))
+    items: Sequence[Item] = []
+    try:
+        items = cloud.inventory.items()
+    except StepFailedError as error:
+        found.append(_unlisted(error))
+    else:
+        found += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
+    found += _guarded("quotas", lambda: _quotas(facts, items, wanted))
+    return found
+
+
+def require(findings: Sequence[Finding]) -> None:
+    """Raise PreconditionError, with every fix, when something that is needed is missing."""
+    missing = [finding for finding in findings if finding.needed and finding.level == "missing"]
+    if missing:
+        raise PreconditionError(
+            missing[0].what if len(missing) == 1 else f"{len(missing)} things are missing in the account",
+            details=None if len(missing) == 1 else "\n".join(f"{f.what}: {f.fix}" for f in missing),
+            resolution=missing[0].fix,
+        )
+
+
+def _guarded(check: str, looks: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(looks())
+    except StepFailedError as error:
+        return [Finding(check, "warning", f"could not be looked at: {error.details or error.brief}")]
+
+
+def _unlisted(error: StepFailedError) -> Finding:
+    # fail closed: what stood there before must be known, or it might be deleted
+    return Finding(
+        "inventory",
+        "missing",
+        f"what exists cannot be listed: {error.details or error.brief}",
+        "give the caller the right to list it",
+        needed=True,
+    )
+
+
+def _identity(cloud: Cloud, caller: Caller, wanted: Wanted) -> Iterator[Finding]:
+    if wanted.account is not None and caller.account != wanted.account:
+        yield Finding(
+            "account",
+            "missing",
+            f"these credentials belong to account {caller.account}, the spec says {wanted.account}",
+            "use the credentials of the spec's account, or change aws.account",
+            needed=True,
+        )
+        return
+    yield Finding("account", "ok", f"{caller.account} in {cloud.region}, as {caller.arn}")
+
+
+def _lifetime(caller: Caller, clock: Clock) -> Iterator[Finding]:
+    if caller.expires_at is None:
+        yield Finding("credentials", "ok", "they do not end by themselves")
+        return
+    left = caller.expires_at - clock.now()
+    if left < _UP_TAKES:
+        minutes = max(0, int(left.total_seconds() // 60))
+        yield Finding(
+            "credentials",
+            "missing",
+            f"they end in {minutes} minutes; making a demo takes up to {_UP_TAKES.total_seconds() / 60:.0f}",
+            "renew them: `aws sso login`, or a role with longer sessions",
+            needed=True,
+        )
+    else:
+        yield Finding("credentials", "ok", f"they last until {rfc3339(caller.expires_at)}")
+
+
+def _region(cloud: Cloud, facts: AccountFacts) -> Iterator[Finding]:
+    if facts.region_enabled():
+        yield Finding("region", "ok", f"{cloud.region} is enabled")
+    else:
+        yield Finding(
+            "region",
+            "missing",
+            f"{cloud.region} is not enabled in this account",
+            f"aws account enable-region --region-name {cloud.region}, or choose another aws.region",
+            needed=True,
+        )
+
+
+def _support(wanted: Wanted, *, today: date) -> Iterator[Finding]:
+    version, window = wanted.version, wanted.window
+    if window is None:
+        yield Finding(
+            "EKS version", "warning", f"nothing is known of the support of {version}", "zave prices update"
+        )
+        return
+    extra = "" if window.surcharge is None else f" and costs {window.surcharge:.2f} USD an hour more"
+    if window.extended_until is not None and today >= window.extended_until:
+        yield Finding(
+            "EKS version",
+            "missing",
+            f"EKS supports Kubernetes {version} no more since {window.extended_until}",
+            "set a newer eks.version",
+            needed=True,
+        )
+    elif window.standard_until is None or today >= window.standard_until:
+        since = "" if window.standard_until is None else f" since {window.standard_until}"
+        until = "" if window.extended_until is None else f" until {window.extended_until}"
+        yield Finding(
+            "EKS version",
+            "warning",
+            f"Kubernetes {version} is in extended support{since}{until}{extra}",
+            "set a newer eks.version",
+        )
+    elif window.standard_until - today < _SOON:
+        text = f"standard support of Kubernetes {version} ends on {window.standard_until}; extended follows"
+        yield Finding("EKS version", "warning", f"{text}{extra}", "set a newer eks.version")
+    else:
+        yield Finding(
+            "EKS version", "ok", f"Kubernetes {version} is in standard support until {window.standard_until}"
+        )
+
+
+def _spot(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:
+    if not wanted.spot:
+        return
+    if facts.spot_role():
+        yield Finding("spot", "ok", "the service-linked role for spot instances is there")
+    else:
+        # the first spot instance of an account needs it, and a node group only says so after minutes
+        yield Finding(
+            "spot",
+            "missing",
+            "the account has no service-linked role for spot instances",
+            "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com, "
+            "or set eks.nodes.spot: false",
+            needed=True,
+        )
+
+
+def _names(items: Sequence[Item], wanted: Wanted) -> Iterator[Finding]:
+    """Somebody else's thing under a name that the instance will need."""
+    name = f"{_PREFIX}{wanted.instance}"
+    for item in items:
+        # keys that wait for their deletion keep no name from anybody
+        if item.owner == wanted.instance or item.state == PENDING:
+            continue
+        if item.name == name or item.name.startswith((f"{name}/", f"alias/{name}-secrets")):
+            yield Finding(
+                "names",
+                "missing",
+                f"{item.type} {item.name} exists already and is not this instance's",
+                "choose another name with --name",
+                needed=True,
+            )
+
+
+def _leftovers(cloud: Cloud, items: Sequence[Item], wanted: Wanted) -> Iterator[Finding]:
+    own = [item for item in items if item.owner == wanted.instance and item.state != PENDING]
+    others = sorted({item.attributes.get("tag:zave:owner", "") for item in own} - {"", wanted.owner})
+    if others:
+        yield Finding(
+            "leftovers",
+            "missing",
+            f"{wanted.instance} is an instance of {', '.join(others)}",
+            "choose another name with --name",
+            needed=True,
+        )
+    elif own and not wanted.stands:
+        yield Finding(
+            "leftovers",
+            "warning",
+            f"{len(own)} things of an earlier {wanted.instance} still stand: "
+            + ", ".join(sorted({item.type for item in own})[:5]),
+            f"zave sweep {wanted.instance} --delete takes them away; zave up goes on with them",
+        )
+    elif not wanted.stands and cloud.switchboard.schedule(wanted.instance) is not None:
+        yield Finding(
+            "leftovers",
+            "warning",
+            f"a switch of an earlier {wanted.instance} is still set",
+            f"zave up {wanted.instance} takes it over and keeps its expiry",
+        )
+
+
+def _quotas(facts: AccountFacts, items: Sequence[Item], wanted: Wanted) -> Iterator[Finding]:
+    own = [item for item in items if item.owner == wanted.instance]
+    others = [item for item in items if item.owner != wanted.instance]
+    market: Quota = "spot vCPUs" if wanted.spot else "on-demand vCPUs"
+    running = [i for i in others if i.type == "aws_instance" and _is_spot(i) == wanted.spot]
+    known = facts.vcpus(sorted({*wanted.instance_types, *_types(running)}))
+    for missing in sorted(set(wanted.instance_types) - known.keys()):
+        yield Finding("quotas", "warning", f"the region does not offer {missing}", "leave the type out")
+    offered = [known[type_] for type_ in wanted.instance_types if type_ in known]
+    used = sum(known.get(type_, 0) for type_ in _types(running))
+    yield _quota(facts, market, used=used, needed=wanted.nodes * max(offered, default=0))
+    vpcs = sum(item.type == "aws_vpc" for item in others)
+    yield _quota(facts, "VPCs", used=vpcs, needed=0 if any(i.type == "aws_vpc" for i in own) else 1)
+    if wanted.addresses:
+        used = sum(item.type == "aws_eip" for item in others)
+        yield _quota(facts, "elastic IPs", used=used, needed=wanted.addresses)
+
+
+def _quota(facts: AccountFacts, name: Quota, *, used: int, needed: int) -> Finding:
+    quota = facts.quota(name)
+    if quota is None:
+        return Finding("quotas", "warning", f"AWS does not tell the quota of {name}")
+    told = f"{name}: {used} in use, {needed} more are needed, {quota:.0f} are allowed"
+    if used + needed > quota:
+        return Finding(
+            "quotas",
+            "missing",
+            told,
+            "ask for more in the console's Service Quotas, or lower eks.nodes.maximum or another use",
+            needed=True,
+        )
+    return Finding("quotas", "ok", told)
+
+
+def _is_spot(item: Item) -> bool:
+    return item.attributes.get("instance_lifecycle") == "spot"
+
+
+def _types(items: Sequence[Item]) -> list[str]:
+    return [item.attributes["instance_type"] for item in items if "instance_type" in item.attributes]
