@@ -81,14 +81,23 @@ build {
     ]
   }
 
+  # one by one: Packer 1.6.6 writes all of several `sources` into the first one's file (tried, 2026-11-23)
   provisioner "file" {
-    direction = "download"
-    sources = [
-      "/var/tmp/zave-image/image.json",
-      "/var/tmp/zave-image/packages.txt",
-      "/var/tmp/zave-image/lynis-report.dat",
-    ]
-    destination = "${var.manifest_directory}/"
+    direction   = "download"
+    source      = "/var/tmp/zave-image/image.json"
+    destination = "${var.manifest_directory}/image.json"
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "/var/tmp/zave-image/packages.txt"
+    destination = "${var.manifest_directory}/packages.txt"
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "/var/tmp/zave-image/lynis-report.dat"
+    destination = "${var.manifest_directory}/lynis-report.dat"
   }
 
   # the next boot is a machine's first

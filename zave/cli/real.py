@@ -1,12 +1,15 @@
 """The adapters of real environments: what `cli/context.py` chooses where `--rehearse` is not given."""
 
+import hashlib
 import os
+import stat
+import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zave.clock import SystemClock
-from zave.errors import NotThereYetError
+from zave.errors import NotThereYetError, PreconditionError
 from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
 
@@ -37,6 +40,8 @@ _TO_AWS = (
 )
 # where AMIs are built unless the user's environment says otherwise (packer-images/k3s-base/variables.pkr.hcl)
 _AMI_REGION = "us-east-1"
+# leaves room for the name of a socket
+_LONGEST_FOLDER = 70
 
 
 class Real:
@@ -193,6 +198,7 @@ class Real:
     @cached_property
     def _environment(self) -> dict[str, str]:
         given = {name: os.environ[name] for name in _TO_LIBVIRT if name in os.environ}
+        given["TMPDIR"] = str(private_temporary_folder(self._directory.base))
         if not self._settings.provider_mirror:
             return given
         from zave.tools.terraform_mirror import cli_configuration
@@ -224,6 +230,27 @@ class Real:
             relock=False,
             parallelism=self._settings.parallelism,
         )
+
+
+def private_temporary_folder(base: Path) -> Path:
+    """Where Terraform and its providers put what others must neither read nor plant; always the same one.
+
+    The libvirt provider 0.9.7 writes seeds into a folder of a fixed name below TMPDIR, readable for all,
+    and takes a file that is there already (read in its source, 2026-11-23). Below `base` where that is
+    short: a plugin's socket lies there too, and its path may have 108 bytes (unix(7)).
+    """
+    folder = base / "tmp"
+    if len(str(folder)) > _LONGEST_FOLDER:
+        digest = hashlib.sha256(str(base).encode()).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"zave-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PreconditionError(
+            f"{folder} is not a folder of yours alone",
+            resolution="remove it, or see who made it; zave makes it anew",
+        )
+    return folder
 
 
 def _ami_region() -> str:

@@ -14,9 +14,10 @@ from zave.ports import Clock, Runner
 from zave.ports.machines import Console, Machine, MachineState, Release, Say
 from zave.tools.ssh import Answer, Ssh, jump_of
 
-# `status` answers at once, whatever a machine does
-_LOOK_PATIENCE = 3
-_LOOK_SECONDS = 5.0
+# seconds to connect, and for all of it: an emulated machine that works takes longer than a healthy one, and
+# must not be taken for lost. Whoever has less time (`status`) asks beside other things and goes on
+_LOOK_PATIENCE = 8
+_LOOK_SECONDS = 15.0
 
 
 class SshMachines:
@@ -69,7 +70,7 @@ class SshMachines:
         joining.join(self._lab.telling(say), machines, release=release, snapshot=snapshot)
 
     def look(self, machines: Sequence[Machine]) -> Sequence[MachineState]:
-        """Ask all of them at once; takes a few seconds at most, whatever their state."""
+        """Ask all of them at once; takes 15 s at most, whatever their state."""
         lab = self._lab.telling(_silent)
         hasty = replace(lab, ssh=replace(lab.ssh, patience=_LOOK_PATIENCE))
         return hasty.together(machines, lambda machine: _look(hasty, machine))

@@ -84,7 +84,13 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
         Render(project=site.project, root=root, destination=folder.terraform),
         EnsureImage(images=tools.images, request=request),
         Infra(
-            site=site, root=root, variables=variables, inputs=inputs, meanwhile=tree.write if tree else None
+            site=site,
+            root=root,
+            variables=variables,
+            inputs=inputs,
+            meanwhile=tree.write if tree else None,
+            # a pool that is off shows no volumes, and provider 0.9.7 then takes them for gone
+            ready=lambda: hypervisor.capacity(pool=spec.libvirt.pool),
         ),
         K3s(site=site, hypervisor=hypervisor, machines=machines, wanted=wanted, release=release),
         *cluster_steps(site, tree, expected=[m.name for m in wanted], after="k3s"),

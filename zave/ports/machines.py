@@ -107,7 +107,7 @@ class Machines(Protocol):
         ...
 
     def look(self, machines: Sequence[Machine]) -> Sequence[MachineState]:
-        """Ask all of them at once; takes a few seconds at most, whatever their state."""
+        """Ask all of them at once; takes 15 s at most, whatever their state."""
         ...
 
     def snapshot(self, machines: Sequence[Machine], destination: Path) -> None:

@@ -64,7 +64,8 @@ class Infra:
 
     `variables` makes Terraform's input from earlier outputs. `inputs` is what that follows from, asked
     only when the step is planned. `meanwhile` is what else can be made while Terraform is at work, and
-    must be right before anything is created; `planned` is shown each plan before it is applied.
+    must be right before anything is created; `planned` is shown each plan before it is applied. `ready`
+    raises where the platform cannot be worked on: to Terraform its things would then look deleted.
     """
 
     site: Site
@@ -72,6 +73,7 @@ class Infra:
     variables: Variables
     inputs: Callable[[], Mapping[str, Any]]
     meanwhile: Callable[[], None] | None = None
+    ready: Callable[[], object] | None = None
     planned: Callable[[Plan, StepRun], None] | None = None
     name: str = "infra"
     needs: tuple[str, ...] = ("render", "image")
@@ -98,6 +100,7 @@ class Infra:
 
     def do(self, run: StepRun) -> dict[str, Any]:
         """Apply the root, adopting what an earlier, cut-off run made and Terraform's state lacks."""
+        self._require_ready()
         told: list[Mapping[str, Any]] = []
         terraform = self._terraform(run, told)
         plan = Adoption(self.site, terraform, run).of(self._first_plan(run, terraform))
@@ -170,6 +173,7 @@ class Infra:
         terraform.write_imports([])
         if not guard_of(self.site).resources():
             return
+        self._require_ready()
         run.say("terraform init")
         terraform.init()
         plan = terraform.plan(destroy=True)
@@ -178,6 +182,10 @@ class Infra:
             self._apply(terraform, plan, run)
         else:
             self._take_stock()
+
+    def _require_ready(self) -> None:
+        if self.ready is not None:
+            self.ready()
 
     def _terraform(self, run: StepRun, told: list[Mapping[str, Any]]) -> Terraform:
         def heard(event: TerraformEvent) -> None:
