@@ -2,10 +2,10 @@
 """What zave costs on top of Terraform: rehearsed lives beside shell scripts that run the same commands.
 
 Two lives: the home lab's, and the AWS demo's in an account that is set up. Of each, one is recorded first:
-each Terraform command with its arguments and environment, and the root as zave rendered it. The script
-copies that root (it stands for the rendering) and runs the recorded commands in the same order, with the
-same provider mirror, against a world that is as empty. Then zave and the script take turns. Prints a table,
-writes .cache/bench/lifecycle.json.
+each Terraform command with its arguments and environment, each template of the root with its values, and
+the root's other files. The script copies those files, renders the templates (render_root.py) and runs the
+recorded commands in the same order, with the same provider mirror, against a world that is as empty. Then
+zave and the script take turns. Prints a table, writes .cache/bench/lifecycle.json.
 """
 
 import argparse
@@ -21,15 +21,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from zave.process import ProcessRunner
 from zave.rehearsal.mirror import install_mirror
+from zave.steps.infra import VARIABLES
 from zave.tools.terraform_engine import Engine, choose_engine
 
 CACHE = Path(__file__).parents[1] / ".cache" / "bench"
 ZAVE = Path(sys.executable).with_name("zave")
 # the bounds of issue 3, item 2, and of issue 4, item 2
 RATIO_BOUND = 1.15
+RENDER = Path(__file__).with_name("render_root.py")
+# zave as it is, but for a list of what it renders: a JSON object a line
+RECORDER = """
+import json, os
+from zave.render import Renderer
+render = Renderer._render
+def recorded(self, root, name, values):
+    result = render(self, root, name, values)
+    with open(os.environ["RENDERED"], "a") as file:
+        document = {"folder": str(root), "name": name, "values": dict(values), "result": result.decode()}
+        file.write(json.dumps(document) + chr(10))
+    return result
+Renderer._render = recorded
+from zave.cli.app import main
+main()
+"""
 # made by Terraform, not rendered
 BY_TERRAFORM = shutil.ignore_patterns(
     ".terraform", ".terraform.lock.hcl", "terraform.tfstate*", "*.tfplan", ".zave*", "errored.tfstate"
@@ -86,6 +104,7 @@ class Bench:
         self.state = folder / "state"
         self.begun = folder / "begun"
         self.prepared = folder / "prepared"
+        self.rendered = folder / "rendered.jsonl"
         self.engine = engine
 
     def half(self, half: str, *, terraform: Path | None = None) -> float:
@@ -93,13 +112,15 @@ class Bench:
         return self.zave(self.life.up if half == "up" else self.life.down, terraform=terraform)
 
     def zave(self, command: Sequence[str], *, terraform: Path | None = None) -> float:
-        """Run zave; seconds."""
+        """Run zave; seconds. With a `terraform` of its own it also lists what it renders."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "ZAVE_STATE_DIR": str(self.state)}
+        program: list[str | Path] = [ZAVE]
         if terraform is not None:
-            environ["ZAVE_TERRAFORM"] = str(terraform)
+            environ |= {"ZAVE_TERRAFORM": str(terraform), "RENDERED": str(self.rendered)}
+            program = [sys.executable, "-c", RECORDER]
         began = time.perf_counter()
         subprocess.run(
-            [ZAVE, *command, "--rehearse", "--yes", "-o", "json"],
+            [*program, *command, "--rehearse", "--yes", "-o", "json"],
             check=True,
             stdout=subprocess.DEVNULL,
             env=environ,
@@ -126,11 +147,43 @@ class Bench:
             if command == "up":
                 shutil.copytree(root, self.prepared, ignore=BY_TERRAFORM)
                 self._point_at(self.folder / "world")
+                self._plan_rendering()
             lines = calls.read_text().splitlines()
             recorded.append([line.rstrip("\0").split("\0") for line in lines])
         told = dict(part.split("=", 1) for part in environ.read_text().split("\0") if "=" in part)
         up, down = ([call for call in calls if call[0] != "version"] for calls in recorded)
         return Recording(up, down, told, root)
+
+    def _plan_rendering(self) -> None:
+        """Take what zave rendered out of the prepared root, and write down how to render it again."""
+        variables_file = self.prepared / VARIABLES
+        texts: dict[str, int] = {}
+        templates: list[dict[str, Any]] = []
+        variables = variables_file.read_text()
+        for line in self.rendered.read_text().splitlines():
+            document = json.loads(line)
+            place = self.prepared / document["name"].removesuffix(".j2")
+            in_root = place.is_file() and place.read_text() == document["result"]
+            if not in_root and json.dumps(document["result"])[1:-1] not in variables:
+                continue  # of the GitOps tree, which the script has none of
+            if document["result"] in texts:
+                continue
+            texts[document["result"]] = len(templates)
+            templates.append(
+                {
+                    **{name: document[name] for name in ("folder", "name", "values")},
+                    "place": place.name if in_root else None,
+                }
+            )
+            if in_root:
+                place.unlink()
+        plan = {
+            "templates": templates,
+            "variables": _pointing(json.loads(variables), texts),
+            "variables_file": VARIABLES,
+        }
+        variables_file.unlink()
+        (self.folder / "rendering.json").write_text(json.dumps(plan))
 
     def _point_at(self, world: Path) -> None:
         """Have the prepared root keep its state in the script's world, where zave has it in its own."""
@@ -156,6 +209,9 @@ class Bench:
                     if self.life.before is None
                     else f"cp -a {begun} {world} && mkdir -p {world}/bucket/instances/{self.life.instance}"
                 )
+            if name == "up":
+                rendering = self.folder / "rendering.json"
+                lines.append(shlex.join([sys.executable, str(RENDER), str(rendering), str(root)]))
             lines.append(f"cd {root}")
             for call in calls:
                 arguments = [argument.replace(str(recording.root), str(root)) for argument in call]
@@ -215,6 +271,15 @@ class Bench:
                 for name, each in life.items():
                     seconds.setdefault(name, []).append(each)
         return seconds
+
+
+def _pointing(value: Any, texts: dict[str, int]) -> Any:
+    """`value` with a pointer in place of each text that is rendered."""
+    if isinstance(value, dict):
+        return {name: _pointing(each, texts) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_pointing(each, texts) for each in value]
+    return {"$rendered": texts[value]} if isinstance(value, str) and value in texts else value
 
 
 def report_on(life: Life, seconds: dict[str, list[float]]) -> dict[str, object]:

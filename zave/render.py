@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,9 @@ def _private_folder(folder: Path, *, top: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+@cache
 def _environment(root: Path) -> "Environment":
+    """The templates below `root`, compiled once; a file that changes is compiled again."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # autoescape would be HTML's; each value here is quoted for its target by a filter

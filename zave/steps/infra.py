@@ -153,15 +153,17 @@ class Infra:
         require_state(self.site, cut_off=run.cut_off, emit=run.emit)
         terraform.write_imports([])
         run.say("terraform init")
-        with ThreadPoolExecutor(1, thread_name_prefix="init") as beside:
+        with ThreadPoolExecutor(1, thread_name_prefix="beside") as beside:
             installed = beside.submit(terraform.init)
             # init needs no values: first-boot files are rendered while Terraform is at work
             write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
-            if self.meanwhile is not None:
-                self.meanwhile()
             installed.result()
-        run.say("terraform plan")
-        return terraform.plan()
+            made = beside.submit(self.meanwhile) if self.meanwhile is not None else None
+            run.say("terraform plan")
+            plan = terraform.plan()
+            if made is not None:
+                made.result()
+        return plan
 
     def undo(self, run: StepRun) -> None:
         """Destroy what Terraform's state holds. Leftovers are the sweep's business."""
