@@ -126,7 +126,7 @@ def test_what_a_survivor_started_is_a_survivor_too(orphanage: Orphanage) -> None
         """
     )
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: [survivor.pid for survivor in find(orphanage.file)] != [pid])
+    wait_for(lambda: pid not in [survivor.pid for survivor in find(orphanage.file)])
 
     (left,) = find(orphanage.file)
     orphanage.groups.append(left.pid)
