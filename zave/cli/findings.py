@@ -229,6 +229,8 @@ def _libvirt(spec: "LibvirtSpec | AwsSpec | None") -> Finding:
     level: Level = "missing" if needed else "warning"
     try:
         libvirt: Any = import_module("libvirt")
+        # it would write its own line beside the finding
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
     except ImportError:
         # it is published as source only (facts of 2026-11-23)
         fix = "install libvirt-dev, pkg-config and a C compiler, then pip install 'zave[libvirt]'"
