@@ -17,43 +17,53 @@ resource "aws_iam_policy" "boundary" {
       {
         Sid      = "Delete"
         Effect   = "Allow"
-        Action   = local.deleting
+        Action   = concat(local.deleting, local.deleting_cluster_parts)
         Resource = "*"
       },
       {
         # the destroyer's own schedule must go on firing, whatever somebody made of it meanwhile
-        Sid    = "KeepFiring"
-        Effect = "Allow"
-        Action = ["iam:PassRole", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
-        Resource = [
-          "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/*",
-          "${local.iam_arn}:role${local.iam_path}zave-scheduler-${local.here}",
-        ]
-        Condition = { StringEqualsIfExists = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+        Sid      = "KeepFiring"
+        Effect   = "Allow"
+        Action   = ["scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
+        Resource = "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/*"
+      },
+      {
+        Sid       = "RoleOfSchedules"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = "${local.iam_arn}:role${local.iam_path}zave-scheduler-${local.here}"
+        Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
       {
         Sid      = "DeleteIdentitiesOfInstances"
         Effect   = "Allow"
         Action   = local.deleting_identities
-        Resource = ["${local.iam_arn}:instance-profile/zave/*", "${local.iam_arn}:role/zave/*"]
+        Resource = [for kind in local.identities : "${local.iam_arn}:${kind}/zave/*"]
       },
       {
         # the switch must not be able to take itself apart
         Sid      = "NotTheSwitchItself"
         Effect   = "Deny"
         Action   = local.deleting_identities
-        Resource = ["${local.iam_arn}:role${local.iam_path}*"]
+        Resource = [for kind in local.identities : "${local.iam_arn}:${kind}${local.iam_path}*"]
       },
       {
         Sid      = "Run"
         Effect   = "Allow"
-        Action   = ["codebuild:StartBuild", "logs:CreateLogStream", "logs:PutLogEvents", "sns:Publish", "sqs:SendMessage"]
+        Action   = ["codebuild:StartBuild", "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"]
         Resource = "*"
+      },
+      {
+        # the schedules that announce an end
+        Sid      = "Warn"
+        Effect   = "Allow"
+        Action   = "sns:Publish"
+        Resource = aws_sns_topic.alarms.arn
       },
       {
         Sid      = "State"
         Effect   = "Allow"
-        Action   = concat(local.lock_actions, ["s3:DeleteObject", "s3:GetBucketVersioning", "s3:GetObject", "s3:ListBucket", "s3:PutObject"])
+        Action   = concat(local.lock_actions, ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"])
         Resource = concat([local.bucket_arn, "${local.bucket_arn}/*"], [for table in var.lock_table[*] : "${local.arn.dynamodb}:table/${table}"])
       },
       {

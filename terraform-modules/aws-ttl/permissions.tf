@@ -4,10 +4,11 @@
 locals {
   bucket_arn   = "arn:${local.partition}:s3:::${var.bucket}"
   instance     = "$${aws:PrincipalTag/instance}"
-  arn          = { for service in ["dynamodb", "kms", "logs", "scheduler"] : service => "arn:${local.partition}:${service}:${local.region}:${local.account}" }
+  cluster      = "zave-${local.instance}"
+  arn          = { for service in ["dynamodb", "eks", "kms", "logs", "scheduler"] : service => "arn:${local.partition}:${service}:${local.region}:${local.account}" }
   iam_arn      = "arn:${local.partition}:iam::${local.account}"
   by_tag       = { StringEquals = { "aws:ResourceTag/zave:instance" = local.instance } }
-  lock_actions = ["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"]
+  lock_actions = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"]
 
   # calls that describe: most take no resource and no condition. All that the sweep lists, or a list that is
   # not allowed would make the whole inventory fail
@@ -18,7 +19,6 @@ locals {
     "cloudwatch:ListTagsForResource",
     "codebuild:BatchGetBuilds",
     "codebuild:BatchGetProjects",
-    "codebuild:ListBuildsForProject",
     "codebuild:ListProjects",
     "dynamodb:DescribeTable",
     "dynamodb:ListTables",
@@ -55,7 +55,6 @@ locals {
     "s3:GetBucketTagging",
     "s3:ListAllMyBuckets",
     "scheduler:GetSchedule",
-    "scheduler:GetScheduleGroup",
     "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
     "scheduler:ListTagsForResource",
@@ -64,7 +63,6 @@ locals {
     "sns:ListTagsForResource",
     "sns:ListTopics",
     "sqs:GetQueueAttributes",
-    "sqs:GetQueueUrl",
     "sqs:List*",
     "tag:GetResources",
   ]
@@ -87,24 +85,15 @@ locals {
     "ec2:DeleteVpc",
     "ec2:DeleteVpcEndpoints",
     "ec2:DetachInternetGateway",
-    "ec2:DetachNetworkInterface",
-    "ec2:DetachVolume",
     "ec2:DisassociateAddress",
     "ec2:DisassociateRouteTable",
-    "ec2:ModifyVpcEndpoint",
     "ec2:ReleaseAddress",
     "ec2:RevokeSecurityGroupEgress",
     "ec2:RevokeSecurityGroupIngress",
     "ec2:TerminateInstances",
-    "ecr:BatchDeleteImage",
     "ecr:DeleteLifecyclePolicy",
     "ecr:DeleteRepository",
-    "eks:DeleteAccessEntry",
-    "eks:DeleteAddon",
     "eks:DeleteCluster",
-    "eks:DeleteNodegroup",
-    "eks:DeletePodIdentityAssociation",
-    "eks:DisassociateAccessPolicy",
     "eks:UpdateClusterConfig",
     "elasticloadbalancing:DeleteListener",
     "elasticloadbalancing:DeleteLoadBalancer",
@@ -122,15 +111,40 @@ locals {
     "sqs:SetQueueAttributes",
   ]
 
-  deleting_balancers = [for action in local.deleting : action if startswith(action, "elasticloadbalancing:")]
+  # parts of a cluster: what EKS made of them by itself (an add-on's identities, the access of nodes) has no
+  # tag, but their ARNs begin with the cluster's name
+  deleting_cluster_parts = [
+    "eks:DeleteAccessEntry",
+    "eks:DeleteAddon",
+    "eks:DeleteNodegroup",
+    "eks:DeletePodIdentityAssociation",
+    "eks:DisassociateAccessPolicy",
+  ]
+  cluster_parts = ["access-entry", "addon", "nodegroup", "podidentityassociation"]
+
+  # What AWS and a cluster's controllers make by themselves, by the tag in which they put the cluster's name.
+  # What says it in a tag's key alone (kubernetes.io/cluster/NAME) cannot be picked: a policy variable may
+  # stand in a value, never in a key (IAM user guide, policy variables).
+  deleting_groups = ["ec2:DeleteSecurityGroup", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"]
+  deleting_leftovers = {
+    # the AWS Load Balancer Controller
+    "elbv2.k8s.aws/cluster" = concat([for action in local.deleting : action if startswith(action, "elasticloadbalancing:")], local.deleting_groups)
+    # the VPC CNI, and EKS for the group that all of a cluster's machines are in
+    "cluster.k8s.amazonaws.com/name" = ["ec2:DeleteNetworkInterface"]
+    "aws:eks:cluster-name"           = local.deleting_groups
+    # node groups, for what they are made of
+    "eks:cluster-name" = ["autoscaling:DeleteAutoScalingGroup", "ec2:DeleteLaunchTemplate"]
+  }
 
   deleting_identities = [
     "iam:DeleteInstanceProfile",
+    "iam:DeletePolicy",
     "iam:DeleteRole",
     "iam:DeleteRolePolicy",
     "iam:DetachRolePolicy",
     "iam:RemoveRoleFromInstanceProfile",
   ]
+  identities = ["instance-profile", "policy", "role"]
 }
 
 resource "aws_iam_role" "destroyer" {
@@ -176,30 +190,26 @@ resource "aws_iam_role_policy" "delete_by_tag" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "Own"
-        Effect    = "Allow"
-        Action    = local.deleting
-        Resource  = "*"
-        Condition = local.by_tag
-      },
-      {
-        # the cluster's controller made these, and put its own tag on them
-        Sid       = "LoadBalancersOfTheCluster"
-        Effect    = "Allow"
-        Action    = local.deleting_balancers
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:ResourceTag/elbv2.k8s.aws/cluster" = "zave-${local.instance}" } }
-      },
-      {
-        Sid       = "GroupsOfTheCluster"
-        Effect    = "Allow"
-        Action    = ["ec2:DeleteSecurityGroup", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:ResourceTag/elbv2.k8s.aws/cluster" = "zave-${local.instance}" } }
-      },
-    ]
+    Statement = concat(
+      [
+        {
+          Sid       = "Own"
+          Effect    = "Allow"
+          Action    = local.deleting
+          Resource  = "*"
+          Condition = local.by_tag
+        },
+      ],
+      [
+        for tag, actions in local.deleting_leftovers : {
+          Sid       = "Of${replace(title(replace(tag, "/[^a-z0-9]+/", " ")), " ", "")}"
+          Effect    = "Allow"
+          Action    = actions
+          Resource  = "*"
+          Condition = { StringEquals = { "aws:ResourceTag/${tag}" = local.cluster } }
+        }
+      ],
+    )
   })
 }
 
@@ -215,33 +225,46 @@ resource "aws_iam_role_policy" "delete_by_name" {
           Sid      = "Identities"
           Effect   = "Allow"
           Action   = local.deleting_identities
-          Resource = ["${local.iam_arn}:instance-profile/zave/${local.instance}/*", "${local.iam_arn}:role/zave/${local.instance}/*"]
+          Resource = [for kind in local.identities : "${local.iam_arn}:${kind}/zave/${local.instance}/*"]
         },
         {
-          # what EKS writes again after the cluster is gone has no tag
+          # what EKS writes again after the cluster is gone has no tag, nor what flow logs do
           Sid      = "Logs"
           Effect   = "Allow"
           Action   = ["logs:DeleteLogGroup"]
-          Resource = ["${local.arn.logs}:log-group:/aws/eks/zave-${local.instance}/*"]
+          Resource = ["${local.arn.logs}:log-group:/aws/eks/${local.cluster}/*", "${local.arn.logs}:log-group:/zave/${local.instance}/*"]
+        },
+        {
+          Sid      = "PartsOfTheCluster"
+          Effect   = "Allow"
+          Action   = local.deleting_cluster_parts
+          Resource = [for part in local.cluster_parts : "${local.arn.eks}:${part}/${local.cluster}/*"]
         },
         {
           # an alias cannot have a tag; its key must have one
           Sid      = "Aliases"
           Effect   = "Allow"
           Action   = ["kms:DeleteAlias"]
-          Resource = ["${local.arn.kms}:alias/zave-${local.instance}-secrets"]
+          Resource = ["${local.arn.kms}:alias/${local.cluster}-secrets"]
         },
         {
-          # removed at the end; until then it goes on firing, whatever somebody made of it meanwhile. Who sets
-          # a schedule passes it its role
+          # removed at the end; until then it goes on firing, whatever somebody made of it meanwhile. The
+          # others announce the end by mail: no instance's name has a dot
           Sid    = "OwnSchedule"
           Effect = "Allow"
-          Action = ["iam:PassRole", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
+          Action = ["scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
           Resource = [
             "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}",
-            aws_iam_role.scheduler.arn,
+            "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}.warn-*",
           ]
-          Condition = { StringEqualsIfExists = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+        },
+        {
+          # who sets a schedule passes it its role
+          Sid       = "RoleOfSchedules"
+          Effect    = "Allow"
+          Action    = ["iam:PassRole"]
+          Resource  = [aws_iam_role.scheduler.arn]
+          Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
         },
         {
           Sid      = "OwnFolder"
@@ -252,14 +275,8 @@ resource "aws_iam_role_policy" "delete_by_name" {
         {
           Sid      = "Bucket"
           Effect   = "Allow"
-          Action   = ["s3:GetBucketVersioning", "s3:ListBucket"]
+          Action   = ["s3:ListBucket"]
           Resource = [local.bucket_arn]
-        },
-        {
-          Sid      = "Tell"
-          Effect   = "Allow"
-          Action   = ["sns:Publish"]
-          Resource = [aws_sns_topic.alarms.arn]
         },
       ],
       [
