@@ -65,6 +65,14 @@ class ToolFailedError(StepFailedError):
     """A program that zave ran ended with a failure or did not end in time."""
 
 
+class UnreachableError(StepFailedError):
+    """What should answer did not: nothing is known, and nothing is said to be gone."""
+
+
+class StuckError(StepFailedError):
+    """A teardown waits for what does not go; going on would leave it behind. `--force` goes on."""
+
+
 class UsageError(ZaveError):
     """The command line or the configuration is wrong."""
 
@@ -95,10 +103,6 @@ class PreconditionError(ZaveError):
 
 class ToolMissingError(PreconditionError):
     """A program is missing or older than the oldest version that works."""
-
-
-class NotThereYetError(PreconditionError):
-    """The real half of a verb is not built yet; its rehearsal is."""
 
 
 class StateError(PreconditionError):

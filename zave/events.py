@@ -15,7 +15,7 @@ from zave.clock import Clock, SystemClock, rfc3339
 
 Level = Literal["info", "warning", "error"]
 StepOutcome = Literal["done", "failed", "skipped", "interrupted"]
-ResourceAction = Literal["create", "update", "replace", "delete", "read", "import"]
+ResourceAction = Literal["create", "update", "replace", "delete", "read", "import", "apply"]
 ResourceState = Literal["started", "progress", "done", "failed"]
 
 
@@ -72,7 +72,7 @@ class StepProgress(Event):
 
 @dataclass(frozen=True)
 class ResourceChanged(Event):
-    """Terraform (or the sweep) works on one resource; `seconds` is real time so far."""
+    """Terraform, Flux or the sweep works on one resource; `seconds` is real time so far."""
 
     kind: ClassVar[str] = "resource"
     step: str

@@ -243,12 +243,13 @@ def _intact(destination: Path, files: Mapping[str, str]) -> bool:
 
 def _checked(value: object) -> str:
     """`value` as text that can be written; UsageError for other types, NUL and lone surrogates."""
-    from jinja2 import Undefined
-
-    if isinstance(value, Undefined):
-        # raises UndefinedError, which names the variable
-        return str(value)
     if not isinstance(value, str):
+        # only here: texts are quoted outside of templates as well, and Jinja2 takes 17 ms to import
+        from jinja2 import Undefined
+
+        if isinstance(value, Undefined):
+            # raises UndefinedError, which names the variable
+            return str(value)
         raise UsageError(f"a value of type {type(value).__name__} cannot be written into a file")
     if "\0" in value:
         raise UsageError("a value contains a NUL character")

@@ -14,6 +14,7 @@ from zave.errors import UsageError
 
 Color = Literal["auto", "always", "never"]
 Output = Literal["text", "json"]
+GitForge = Literal["git", "github", "github-user", "gitlab", "gitlab-user"]
 
 # more than any settings file needs, little enough to read one that is not what it seems
 MAX_FILE_BYTES = 64 * 1024
@@ -66,6 +67,18 @@ def _folder(raw: Any) -> str:
     return raw
 
 
+def _file(raw: Any) -> str:
+    if not isinstance(raw, str) or (raw and not raw.startswith(("/", "~/"))):
+        raise ValueError("the absolute path of a file (~ for your home)")
+    return raw
+
+
+def _login(raw: Any) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", raw):
+        raise ValueError("the name of a user")
+    return raw
+
+
 def _duration(raw: Any) -> int:
     from zave.spec.units import parse_duration
 
@@ -103,6 +116,19 @@ SETTINGS = (
     Setting("parallelism", 10, "resources that Terraform works on at once", _whole(1, 64)),
     Setting("speed", 0.0, "a rehearsal's virtual seconds a real second; 0: as fast as it can", _speed),
     Setting("provider_mirror", "", "folder with Terraform providers in place of the registry", _folder),
+    # credentials for the platform repository: files, since what is in here is shown by `zave config`
+    Setting("git_token_file", "", "file with a token for an https repository (or ZAVE_GIT_TOKEN)", _file),
+    Setting("git_user", "git", "user that goes with the token; some servers want one", _login),
+    Setting("git_key", "", "file with a private key for an ssh repository", _file),
+    Setting("git_known_hosts", "~/.ssh/known_hosts", "file with the host keys of Git servers", _file),
+    Setting("git_ca_file", "", "certificate authorities of a Git server of your own", _file),
+    Setting(
+        "git_forge",
+        "git",
+        "how Flux is told of the repository: git (any server), github or gitlab (an organisation's), "
+        "github-user or gitlab-user",
+        _choice("git", "github", "github-user", "gitlab", "gitlab-user"),
+    ),
     Setting("log_keep", 20, "runs of an instance whose logs and events are kept", _whole(1, 10_000)),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -119,6 +145,12 @@ class Settings:
     parallelism: int
     speed: float
     provider_mirror: str
+    git_token_file: str
+    git_user: str
+    git_key: str
+    git_known_hosts: str
+    git_ca_file: str
+    git_forge: GitForge
     log_keep: int
     origins: Mapping[str, str]
 

@@ -41,21 +41,15 @@ resource "aws_codebuild_project" "destroyer" {
 }
 
 locals {
-  # A fire sets ZAVE_INSTANCE, ZAVE_BUNDLE (key in the bucket), ZAVE_BUNDLE_SHA256 and ZAVE_MODE. All that
-  # runs comes from the bundle, `programs/` in it: at three in the morning a registry may be down.
+  # build.sh is what runs, here as in zave's tests; written out so that the console shows all of it
   buildspec = yamlencode({
     version = 0.2
     phases = {
-      pre_build = {
-        "on-failure" = "ABORT"
-        commands = [
-          "aws s3 cp \"s3://$ZAVE_BUCKET/$ZAVE_BUNDLE\" bundle.tar.gz",
-          "echo \"$ZAVE_BUNDLE_SHA256  bundle.tar.gz\" | sha256sum --check --strict",
-          "mkdir bundle && tar --extract --gzip --no-same-owner --file bundle.tar.gz --directory bundle",
-        ]
-      }
       build = {
-        commands = ["bundle/programs/zave reap --from-bundle bundle --mode \"$ZAVE_MODE\""]
+        commands = [
+          "cat >build.sh <<'END-OF-SCRIPT'\n${file("${path.module}/build.sh")}END-OF-SCRIPT",
+          "sh build.sh",
+        ]
       }
     }
   })
@@ -103,10 +97,11 @@ resource "aws_iam_role_policy" "project" {
         Resource = "${aws_cloudwatch_log_group.destroyer.arn}:*"
       },
       {
-        Sid      = "FetchBundles"
+        # what a fire runs, and nothing else: states and receipts are for the destroyer's own role
+        Sid      = "FetchWhatRuns"
         Effect   = "Allow"
         Action   = "s3:GetObject"
-        Resource = "${local.bucket_arn}/instances/*"
+        Resource = ["${local.bucket_arn}/account/programs-*", "${local.bucket_arn}/instances/*/bundle-*"]
       },
       {
         Sid      = "BecomeTheDestroyerOfOneInstance"

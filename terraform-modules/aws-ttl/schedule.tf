@@ -57,6 +57,13 @@ resource "aws_iam_role_policy" "scheduler" {
         Resource = aws_codebuild_project.destroyer.arn
       },
       {
+        # the mails that announce an end
+        Sid      = "Warn"
+        Effect   = "Allow"
+        Action   = "sns:Publish"
+        Resource = aws_sns_topic.alarms.arn
+      },
+      {
         Sid      = "KeepWhatCouldNotBeDelivered"
         Effect   = "Allow"
         Action   = "sqs:SendMessage"

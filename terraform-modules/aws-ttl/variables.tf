@@ -29,7 +29,7 @@ variable "destroyer_role" {
 }
 
 variable "build_image" {
-  description = "CodeBuild's image. The engine in the bundle needs glibc 2.35: Ubuntu 22.04 has it, Amazon Linux 2023 does not."
+  description = "CodeBuild's image. What the destroyer runs is packed for this one: glibc 2.35, Python 3.11 to 3.14."
   type        = string
   default     = "aws/codebuild/standard:7.0"
 

@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.homelab.driver import ENVIRONMENT, Driver, Ended, new_driver
-from tests.e2e.homelab.host import LabHost, lab_host
-from tests.e2e.homelab.root import provider_mirror
-from tests.e2e.homelab.tiny_image import UnavailableError as NoTinyImageError
-from tests.e2e.homelab.tiny_image import tiny_image
+from tests.e2e.homelab.host import LabHost
 from tests.system.debian_image import UnavailableError, debian_image
 
 pytestmark = pytest.mark.machine
@@ -29,32 +26,11 @@ Phase = Callable[[str], AbstractContextManager[list[str]]]
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Path:
-    return provider_mirror()
-
-
-@pytest.fixture(scope="module")
-def host(mirror: Path) -> Iterator[LabHost]:
-    assert mirror
-    with lab_host() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def debian(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert host
     try:
         return debian_image(tmp_path_factory.mktemp("debian"))
     except UnavailableError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def tiny(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert host
-    try:
-        return tiny_image(tmp_path_factory.mktemp("tiny"))
-    except NoTinyImageError as error:
         pytest.skip(str(error))
 
 
@@ -70,15 +46,17 @@ def lab(host: LabHost, mirror: Path, tmp_path: Path) -> Iterator[Driver]:
 def phase(request: pytest.FixtureRequest) -> Phase:
     """Times a part of a test, and says so as it ends, with what the body has to add."""
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    captured = request.config.pluginmanager.get_plugin("capturemanager")
 
     @contextmanager
     def timed(name: str) -> Iterator[list[str]]:
         started = time.monotonic()
         more: list[str] = []
         yield more
-        if reporter is not None:
+        if reporter is not None and captured is not None:
             told = [f"{time.monotonic() - started:.0f} s", *more]
-            reporter.write_line(f"e2e-homelab: {name}: {'; '.join(told)}")
+            with captured.global_and_fixture_disabled():
+                reporter.write_line(f"e2e-homelab: {name}: {'; '.join(told)}")
 
     return timed
 

@@ -11,7 +11,7 @@ from zave.gitops.tree import tree_of
 from zave.platforms.libvirt_values import first_boot_scripts, terraform_variables
 from zave.ports.machines import Release
 from zave.project import Project
-from zave.render import MANIFEST, Renderer, write_tfvars
+from zave.render import MANIFEST, write_tfvars
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
 
@@ -39,7 +39,6 @@ def render(case: str, destination: Path) -> None:
     spec = parse_spec(CASES[case], where=f"{case}.yaml")
     assert isinstance(spec, LibvirtSpec)
     project = Project()
-    Renderer(project).render_tree("templates/terraform/libvirt-k3s", destination / "terraform", {})
     variables = terraform_variables(
         spec,
         instance=case,

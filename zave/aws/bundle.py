@@ -13,11 +13,12 @@ import re
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from zave.errors import PreconditionError, StepFailedError, ZaveError
+from zave.ports.cloud import StoredPrograms
 from zave.render import write_private
 from zave.spec.names import check_name
 
@@ -46,7 +47,8 @@ class InstanceFacts:
     """What the destroyer must know of an instance.
 
     `creation` is the value of the tag `zave:creation`, `longest_apply` the seconds after which an
-    apply is certainly over. `label_rehearsal` only labels documents.
+    apply is certainly over. `label_rehearsal` only labels documents. `programs` is the key of what
+    the destroyer runs, with its digest; empty where the machine of a build has it.
     """
 
     instance: str
@@ -57,17 +59,21 @@ class InstanceFacts:
     longest_apply: int
     label_rehearsal: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    programs: str = ""
+    programs_sha256: str = ""
 
 
 class Packed(NamedTuple):
     """A bundle as it is stored: the archive, its SHA-256, and the SHA-256 of the manifest in it.
 
     The first is checked before the archive is unpacked, the second proves what was unpacked.
+    `programs` are those that the bundle names.
     """
 
     content: bytes
     sha256: str
     manifest_sha256: str
+    programs: StoredPrograms | None = None
 
 
 @dataclass(frozen=True)
@@ -80,20 +86,26 @@ class Bundle:
     manifest_sha256: str
 
 
-def build_bundle(root: Path, *, spec: Mapping[str, Any], facts: InstanceFacts) -> Packed:
+def build_bundle(
+    root: Path, *, spec: Mapping[str, Any], facts: InstanceFacts, programs: StoredPrograms | None = None
+) -> Packed:
     """Pack the rendered Terraform root with its variables, the spec's document and the facts.
+
+    `programs` is what the destroyer is to run, where the machine of a build has nothing of zave's.
 
     Raises StepFailedError when the root cannot be read or holds a link.
     """
     files = {f"{_ROOT}/{name}": content for name, content in _configuration(root)}
     if not any(name.endswith(".tf") for name in files):
         raise StepFailedError(f"there is no Terraform configuration in {root}", where=str(root))
+    if programs is not None:
+        facts = replace(facts, programs=programs.key, programs_sha256=programs.sha256)
     files[_SPEC] = _json(dict(spec))
     files[_INSTANCE] = _json(asdict(facts))
     digests = {name: _sha256(files[name]) for name in sorted(files)}
     files[_MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
     content = _archive(files)
-    return Packed(content, _sha256(content), _sha256(files[_MANIFEST]))
+    return Packed(content, _sha256(content), _sha256(files[_MANIFEST]), programs)
 
 
 def unpack(content: bytes, folder: Path) -> None:

@@ -29,13 +29,16 @@ from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended, still_to_come
 from zave.clock import Clock, rfc3339
 from zave.errors import LockedError, PreconditionError, StepFailedError
-from zave.ports import PENDING, Cluster, Item
+from zave.ports import PENDING, Item
 from zave.ports.cloud import Bucket, Cloud, Schedule
 from zave.receipt import Subject, receipt
 from zave.tools.terraform import Terraform
 from zave.tools.terraform_json import TerraformEvent
 
 DESTROYED_BY = "zave reap (switch)"
+
+LONGEST_TAKING_BACK = timedelta(minutes=20)
+"""How long a cluster may take to clean up after itself: what is left then is the sweep's."""
 
 # how often a lock is looked at, in seconds of the world's time
 _POLL = 30.0
@@ -55,10 +58,14 @@ class TerraformFactory(Protocol):
 
 @dataclass(frozen=True)
 class Gear:
-    """What the destroyer works with. `price` is USD an hour, None where it has none; `say` tells people."""
+    """What the destroyer works with. `price` is USD an hour, None where it has none; `say` tells people.
+
+    `take_back` takes the cluster back from Flux, which deletes what it made outside of itself. It is given
+    what to call often, and what ends it by raising. It need not come to an end: the destroyer goes on.
+    """
 
     cloud: Cloud
-    cluster: Cluster
+    take_back: Callable[[Callable[[], None]], None]
     clock: Clock
     terraform: TerraformFactory
     say: Callable[[str], None]
@@ -288,9 +295,19 @@ class Destroyer:
         self.gear.say("deleting what the cluster made outside of itself")
         lock.beat()
         try:
-            self.gear.cluster.teardown(instance=self._instance)
+            self.gear.take_back(self._beat_until(lock, self._clock.now() + LONGEST_TAKING_BACK))
         except (StepFailedError, PreconditionError) as error:
             self.gear.say(f"the cluster could not be asked ({error.brief}): the sweep deletes what it made")
+
+    def _beat_until(self, lock: RunLock, deadline: datetime) -> Callable[[], None]:
+        """Keeps the lock alive; past `deadline` the cluster has had its time."""
+
+        def beat() -> None:
+            lock.beat()
+            if self._clock.now() >= deadline:
+                raise StepFailedError("the cluster takes too long")
+
+        return beat
 
     def _terraform(self, lock: RunLock) -> None:
         state = look_at_state(self._bucket, self._instance)

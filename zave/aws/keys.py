@@ -7,6 +7,15 @@ ACCOUNT_STATE = "account/terraform.tfstate"
 """Terraform's state of the standing parts."""
 
 
+PROGRAMS_PREFIX = "account/programs-"
+"""What the keys of the destroyer's programs begin with."""
+
+
+def programs_key(sha256: str) -> str:
+    """The archive of the destroyer's programs: one for all instances that need the same ones."""
+    return f"{PROGRAMS_PREFIX}{sha256}.tar.gz"
+
+
 def state_key(instance: str) -> str:
     """Terraform's state of an instance."""
     return f"instances/{instance}/terraform.tfstate"

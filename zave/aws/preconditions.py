@@ -21,6 +21,7 @@ _UP_TAKES = timedelta(minutes=30)
 # EKS takes what is in standard support and, for more money, what is in extended
 _SOON = timedelta(days=30)
 _PREFIX = "zave-"
+_OTHER_ACCOUNT = "use the credentials of the spec's account, or change aws.account"
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,11 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
     """
     caller = cloud.caller()
     found = [*_identity(cloud, caller, wanted), *_lifetime(caller, clock)]
-    found += _guarded("region", lambda: _region(cloud, facts))
-    if any(finding.needed and finding.level == "missing" for finding in found):
+    if _stopped(found):
         return found  # whatever else is asked would be answered by the wrong account
+    found += _guarded("region", lambda: _region(cloud, facts))
+    if _stopped(found):
+        return found
     found += _support(wanted, today=clock.now().date())
     found += _guarded("spot", lambda: _spot(facts, wanted))
     items: Sequence[Item] = []
@@ -106,6 +109,22 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
     return found
 
 
+def _stopped(findings: Sequence[Finding]) -> bool:
+    return any(finding.needed and finding.level == "missing" for finding in findings)
+
+
+def standing_parts(cloud: Cloud) -> Finding:
+    """Whether the account is set up, which `demo` offers to do. Raises as `Switchboard.machinery`."""
+    machinery = cloud.switchboard.machinery()
+    if machinery.missing:
+        what = f"missing or altered: {', '.join(machinery.missing)}"
+        return Finding("standing parts", "warning", what, "zave account setup makes them")
+    if not machinery.subscription_confirmed:
+        what = "whole, but the address for alarms is not confirmed"
+        return Finding("standing parts", "warning", what, "open the link that AWS sent to it")
+    return Finding("standing parts", "ok", "bucket, switch and alarms are whole")
+
+
 def require(findings: Sequence[Finding]) -> None:
     """Raise PreconditionError, with every fix, when something that is needed is missing."""
     missing = [finding for finding in findings if finding.needed and finding.level == "missing"]
@@ -115,6 +134,15 @@ def require(findings: Sequence[Finding]) -> None:
             details=None if len(missing) == 1 else "\n".join(f"{f.what}: {f.fix}" for f in missing),
             resolution=missing[0].fix,
         )
+
+
+def wrong_account(found: str, wanted: str, *, arn: str) -> PreconditionError:
+    """The error for credentials of another account than the spec's."""
+    return PreconditionError(
+        f"these credentials belong to account {found}, the spec says {wanted}",
+        where=arn,
+        resolution=_OTHER_ACCOUNT,
+    )
 
 
 def _guarded(check: str, looks: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -141,7 +169,7 @@ def _identity(cloud: Cloud, caller: Caller, wanted: Wanted) -> Iterator[Finding]
             "account",
             "missing",
             f"these credentials belong to account {caller.account}, the spec says {wanted.account}",
-            "use the credentials of the spec's account, or change aws.account",
+            _OTHER_ACCOUNT,
             needed=True,
         )
         return

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from zave.aws.bundle import Packed
-from zave.aws.keys import bundle_key, bundle_prefix, check_key
+from zave.aws.keys import PROGRAMS_PREFIX, bundle_key, bundle_prefix, check_key
 from zave.aws.locks import RunLock, Worker
 from zave.clock import Clock, rfc3339
 from zave.errors import LockedError, PreconditionError, StepFailedError, UsageError
@@ -27,7 +27,13 @@ _CHECK_POLL = 5.0
 # a StartDate more than five minutes in the past is an error on AWS (aws.md, section 4): leave some room
 _SOONEST = 5 * MINUTE
 
-WarningKind = Literal["expires-soon", "expired", "unconfirmed", "machinery", "altered", "disarmed"]
+# from the upload of programs to the schedule that names them it is minutes
+_NEW_PROGRAMS = timedelta(days=1)
+
+# a warning nearer than this may be on its way already
+_NEAR = timedelta(minutes=10)
+
+WarningKind = Literal["expires-soon", "expired", "unconfirmed", "machinery", "altered", "disarmed", "silent"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,12 @@ class SwitchStatus:
     warnings: tuple[SwitchWarning, ...]
 
 
-def arm(cloud: Cloud, clock: Clock, *, instance: str, ttl: float, bundle: Packed) -> Armed:
+def arm(
+    cloud: Cloud, clock: Clock, *, instance: str, ttl: float, bundle: Packed, warn: Sequence[int] = WARN
+) -> Armed:
     """Set the instance's schedule and prove it. `ttl` is in seconds, counted from now.
+
+    People are told by mail `warn` seconds before the expiry.
 
     A switch that was set before keeps its expiry. The proof is one run of the destroyer in check
     mode, and the schedule read back. Raises PreconditionError when anything about it is not as it
@@ -87,12 +97,16 @@ def arm(cloud: Cloud, clock: Clock, *, instance: str, ttl: float, bundle: Packed
         bundle=key,
         bundle_sha256=bundle.sha256,
         every=EVERY,
+        programs=bundle.programs.key if bundle.programs else "",
+        programs_sha256=bundle.programs.sha256 if bundle.programs else "",
     )
     # the whole of it each time: what is not sent would be reset
     cloud.switchboard.set_schedule(schedule)
     proof = _prove(cloud, clock, schedule, bundle)
     _require_same(cloud.switchboard.schedule(instance), schedule)
+    _set_warnings(cloud, schedule, warn)
     _forget_older_bundles(cloud, schedule)
+    _forget_older_programs(cloud, clock)
     return Armed(schedule, proof, kept=before is not None)
 
 
@@ -109,8 +123,11 @@ def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] 
     if schedule.flaws:
         text = f"the schedule of {instance} is not as zave set it: {', '.join(schedule.flaws)}"
         warnings.append(SwitchWarning("altered", text))
-    if cloud.bucket.get(schedule.bundle) is None:
-        warnings.append(SwitchWarning("altered", f"the bundle of {instance} is gone: {schedule.bundle}"))
+    for what, key in (("bundle", schedule.bundle), ("programs", schedule.programs)):
+        # listed, not read: programs are hundreds of megabytes
+        if key and not any(stored.key == key for stored in cloud.bucket.list(key)):
+            warnings.append(SwitchWarning("altered", f"missing in the bucket: {what} of {instance}, {key}"))
+    warnings += _silences(cloud, schedule, warn, now=now)
     left = (schedule.first_fire_at - now).total_seconds()
     if left <= 0:
         text = f"{instance} is past its TTL since {rfc3339(schedule.first_fire_at)}"
@@ -141,13 +158,14 @@ class Extension:
     """Where an expiry is to be moved, and what bounds it.
 
     `until` is the new expiry; `armed_at` and `maximum` (seconds) give the longest life that the spec
-    allows, which `force` passes over.
+    allows, which `force` passes over. `warn`: seconds before the new expiry at which people are told.
     """
 
     until: datetime
     armed_at: datetime
     maximum: float
     force: bool = False
+    warn: Sequence[int] = WARN
 
 
 def later(schedule: Schedule, clock: Clock, *, ttl: float) -> datetime:
@@ -196,6 +214,7 @@ def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, w
         cloud.switchboard.set_schedule(still_to_come(before, clock.now()))
         raise
     _require_same(cloud.switchboard.schedule(instance), after)
+    _set_warnings(cloud, after, extension.warn)
     return after
 
 
@@ -284,6 +303,39 @@ def _require_finding(cloud: Cloud, run: DestroyerRun, bundle: Packed) -> None:
         raise _unproven("its check was one of another bundle", f"{key}: {found}")
 
 
+def _set_warnings(cloud: Cloud, schedule: Schedule, warn: Sequence[int]) -> None:
+    """Have people told before the expiry; the switch works whether anybody reads mail or not."""
+    instance, end = schedule.instance, rfc3339(schedule.first_fire_at)
+    text = (
+        f"{instance} is destroyed at {end}, by its switch in {cloud.region}.\n\n"
+        f"More time: zave extend {instance} --ttl 24h\nRight now: zave down {instance}\n"
+    )
+    cloud.switchboard.warn(instance, moments=_moments(schedule, warn), text=text)
+
+
+def _moments(schedule: Schedule, warn: Sequence[int]) -> list[datetime]:
+    return sorted(schedule.first_fire_at - timedelta(seconds=ahead) for ahead in warn)
+
+
+def _silences(
+    cloud: Cloud, schedule: Schedule, warn: Sequence[int], *, now: datetime
+) -> Sequence[SwitchWarning]:
+    """Warnings that should come and will not: the switch fires all the same."""
+    wanted = [moment for moment in _moments(schedule, warn) if moment > now + _NEAR]
+    if not wanted:
+        return ()
+    set_ = cloud.switchboard.warnings(schedule.instance)
+    return [
+        SwitchWarning(
+            "silent",
+            f"no mail will announce the end of {schedule.instance} at {rfc3339(moment)}: "
+            f"zave up {schedule.instance} sets it again",
+        )
+        for moment in wanted
+        if moment not in set_
+    ]
+
+
 def _require_same(found: Schedule | None, wanted: Schedule) -> None:
     if found != wanted:
         raise _unproven("the cloud shows another schedule than was set", f"set: {wanted}\nfound: {found}")
@@ -302,6 +354,17 @@ def _forget_older_bundles(cloud: Cloud, schedule: Schedule) -> None:
     for stored in cloud.bucket.list(bundle_prefix(schedule.instance)):
         if stored.key != schedule.bundle:
             cloud.bucket.delete(stored.key)
+
+
+def _forget_older_programs(cloud: Cloud, clock: Clock) -> None:
+    stored = cloud.bucket.list(PROGRAMS_PREFIX)
+    if len(stored) < 2:
+        return
+    named = {schedule.programs for schedule in cloud.switchboard.schedules()}
+    for each in stored:
+        # new ones may be those of a demo whose switch is being armed at this moment
+        if each.key not in named and clock.now() - each.modified_at > _NEW_PROGRAMS:
+            cloud.bucket.delete(each.key)
 
 
 def _require_sensible(after: Schedule, extension: Extension, *, now: datetime) -> None:

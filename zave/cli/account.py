@@ -56,12 +56,14 @@ def setup(
 ) -> None:
     """Make the standing parts. Safe to repeat, also after a crash."""
     zave = Context(options_of(context), step_timeout=step_timeout)
-    spec = _spec(zave, env)
+    _spec(zave, env)
+    ask = zave.asker(yes=yes)
     with zave.account_lock(command="account setup"):
+        zave.settle_account(env, ask=ask)
+        spec = _spec(zave, env)
         tools = zave.tools_for(zave.account_folder, spec)
-        ask = zave.asker(yes=yes)
         if ask is not None:
-            ask(_question(cloud_of(tools)))
+            ask(_question(cloud_of(tools), spec))
         make_standing_parts(zave, spec, tools)
         _show(zave, cloud_of(tools))
 
@@ -102,7 +104,7 @@ def offer_set_up(zave: Context, place: "Place", *, ask: Callable[[str], None] | 
         return
     with zave.account_lock(command="demo"):
         if ask is not None:
-            ask(_question(cloud_of(tools)))
+            ask(_question(cloud_of(tools), spec))
         make_standing_parts(zave, spec, zave.tools_for(zave.account_folder, spec))
 
 
@@ -123,14 +125,19 @@ def cloud_of(tools: "Tools") -> "Cloud":
 def _spec(zave: Context, env: str) -> "AwsSpec":
     from zave.spec.load import load_spec
 
-    spec = load_spec(zave.project.environment_file(zave.checked(env) or env))
+    path = zave.project.environment_file(zave.checked(env) or env)
+    spec = load_spec(path, kept=zave.directory.checked_specs)
     if spec.platform != "aws-eks":
         raise UsageError(f"{env} is in no AWS account", resolution="name an environment of platform aws-eks")
-    return spec
+    return zave.pinned(env, spec)
 
 
-def _question(cloud: "Cloud") -> str:
+def _question(cloud: "Cloud", spec: "AwsSpec") -> str:
+    from zave.aws.preconditions import wrong_account
+
     caller = cloud.caller()
+    if spec.aws.account not in (None, caller.account):
+        raise wrong_account(caller.account, str(spec.aws.account), arn=caller.arn)
     return (
         f"Set up account {caller.account} in {cloud.region}? A bucket, the switch, alarms and a budget will "
         "stand there, for cents a month; zave account status tells what each costs."
@@ -190,7 +197,8 @@ def _show(zave: Context, cloud: "Cloud") -> None:
     from zave.ui.account import render_account
     from zave.ui.document import show
 
-    catalogue, now = Catalogue.load(cloud.region), zave.clock.now()
+    catalogue = Catalogue.load(cloud.region, refreshed=zave.directory.prices)
+    now = zave.clock.now()
 
     def monthly(item: "Item") -> float | None:
         return usd_per_month(item, catalogue, at=now)

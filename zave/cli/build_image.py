@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,6 +10,9 @@ from zave.cli.context import Context, Luck
 from zave.cli.lifecycle_options import Fault, FaultFile, Speed, Yes
 from zave.cli.options import options_of
 from zave.errors import UsageError
+
+if TYPE_CHECKING:
+    from zave.ports import ImageRequest
 
 EXAMPLES = (
     ("zave build-image --rehearse", "the k3s-base image, skipped when it is current"),
@@ -57,21 +60,26 @@ def command(
             "an AMI's base is not pinned: its owner and its name say which it is",
             resolution="leave out --update and --source",
         )
-    name = f"image-{zave.checked(image)}"
-    with zave.locked(name, command="build-image"):
-        zave.try_luck(Luck(tuple(fault or ()), faults))
-        from zave.lifecycle.build_image import build_image
-        from zave.platforms.images import image_request
-        from zave.steps.image import EnsureImage
+    from zave.platforms.images import image_request
 
-        images = zave.images()
+    with zave.locked(f"image-{zave.checked(image)}", command="build-image"):
+        zave.try_luck(Luck(tuple(fault or ()), faults))
         request = image_request(zave.project, source="packer", image=image, base=base, builder=builder)
-        build_image(
-            EnsureImage(images=images, request=request),
-            journal=zave.journal(name, environment=image, platform=builder),
-            arguments=zave.arguments,
-            pin=(lambda say: images.pin(base, source=source, say=say)) if update or source else None,
-        )
+        _build(zave, request, pin=update or source is not None, source=source)
+
+
+def _build(zave: Context, request: "ImageRequest", *, pin: bool, source: Path | None) -> None:
+    """Build what is asked for, under the lock of its name; `pin` looks for its base anew before."""
+    from zave.lifecycle.build_image import build_image
+    from zave.steps.image import EnsureImage
+
+    images, name = zave.images(), f"image-{request.image}"
+    build_image(
+        EnsureImage(images=images, request=request),
+        journal=zave.journal(name, environment=request.image, platform=request.builder),
+        arguments=zave.arguments,
+        pin=(lambda say: images.pin(request.base, source=source, say=say)) if pin else None,
+    )
 
 
 def _show(zave: Context, *, prune: bool, keep: int, yes: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zave.cli.options import Options
 from zave.clock import Clock, SystemClock
-from zave.errors import NotThereYetError, UsageError, ZaveError
+from zave.errors import UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
 from zave.state.records import STANDING
@@ -137,7 +137,7 @@ class Context:
 
             record = self.record(summary.name)
             try:
-                tools = self.recorded_tools(record)
+                tools = self._tools_to_look_with(record)
                 if tools.cloud is not None:
                     found[record.name] = look(
                         self.store, tools, tools.cloud, record, rehearsal=self.rehearsal
@@ -202,7 +202,36 @@ class Context:
 
         path = self.project.environment_file(environment)
         spec = load_spec(path, kept=self.directory.checked_specs)
+        if spec.platform == "aws-eks" and not self.options.rehearse:
+            spec = self.pinned(environment, spec)
         return self._place(instance, environment, spec, ttl=ttl)
+
+    def place_to_build(self, instance: str, environment: str, *, ttl: float | None = None) -> "Place":
+        """The same as `place`, once it is sure that its cluster can be handed to Flux.
+
+        Raises PreconditionError otherwise: it would fail only after money was spent.
+        """
+        found = self.place(instance, environment, ttl=ttl)
+        if not self.options.rehearse:
+            self.real.handover.require_ready(found.spec, instance=instance)
+        return found
+
+    def settle_account(self, environment: str, *, ask: Callable[[str], None] | None) -> None:
+        """Ask once which account an environment lives in, where its spec leaves that open.
+
+        Raises PreconditionError without usable credentials, and whatever `ask` raises.
+        """
+        if not self.options.rehearse:
+            from zave.spec.load import load_spec
+
+            path = self.project.environment_file(environment)
+            spec = load_spec(path, kept=self.directory.checked_specs)
+            if spec.platform == "aws-eks":
+                self.real.accounts.settle(environment, spec, ask=ask)
+
+    def pinned(self, environment: str, spec: "AwsSpec") -> "AwsSpec":
+        """`spec` with the account that was pinned for its environment, where it leaves that open."""
+        return spec if self.options.rehearse else self.real.accounts.pinned(environment, spec)
 
     def recorded_place(self, instance: str) -> "Place":
         """The instance with the spec that it was made from."""
@@ -227,6 +256,8 @@ class Context:
             from zave.aws.keys import state_key
 
             override = self.backend_override(state_key(instance))
+            # of a state in S3 a copy is looked at, away from the root that Terraform works in
+            state_folder = folder.root / "terraform-state"
             if override is not None:
                 state_folder = self.rehearsed.state_folder(state_key(instance))
         site = Site(
@@ -333,11 +364,24 @@ class Context:
             return self.rehearsed.tools(spec, folder)
         if spec.platform == "libvirt-k3s":
             return self.real.home_lab(spec, folder)
-        raise _not_there_yet()
+        return self.real.accounts.demo(spec, folder)
+
+    def destroyer_tools(self, folder: "InstanceFolder", spec: "AwsSpec", *, work: Path) -> "Tools":
+        """The adapters of the destroyer, which has a role of its own. `work` is a private folder."""
+        if self.options.rehearse:
+            return self.rehearsed.tools(spec, folder)
+        return self.real.accounts.destroyer(spec, folder, instance=folder.root.name, work=work)
 
     def recorded_tools(self, record: "InstanceRecord") -> "Tools":
         """The adapters for a recorded instance."""
         return self.tools_for(self.directory.instance(record.name), self._recorded_spec(record))
+
+    def _tools_to_look_with(self, record: "InstanceRecord") -> "Tools":
+        """The same for who only looks: whatever does not answer at once is told as recorded."""
+        spec = self._recorded_spec(record)
+        if self.options.rehearse or spec.platform != "aws-eks":
+            return self.recorded_tools(record)
+        return self.real.accounts.demo(spec, self.directory.instance(record.name), patient=False)
 
     def _recorded_spec(self, record: "InstanceRecord") -> "LibvirtSpec | AwsSpec":
         from zave.spec.load import spec_from_document
@@ -348,6 +392,10 @@ class Context:
     def inventories(self) -> "list[Inventory]":
         """Everything that a sweep can look at."""
         return self.rehearsed.inventories() if self.options.rehearse else self.real.inventories(self.store)
+
+    def armed(self) -> frozenset[str]:
+        """The instances that have a switch in an account that a sweep looks at, recorded here or not."""
+        return frozenset() if self.options.rehearse else self.real.accounts.armed(self.store)
 
     def images(self) -> "ImageBuilder":
         """Makes and finds images."""
@@ -397,10 +445,3 @@ class Context:
         # now, not after the seconds that a plan takes
         require_somebody(no_input=self.settings.no_input)
         return lambda question: confirm(question, yes=False, no_input=self.settings.no_input)
-
-
-def _not_there_yet() -> NotThereYetError:
-    return NotThereYetError(
-        "real AWS environments are not built yet",
-        resolution="add --rehearse: real templates, modules and Terraform on a simulated account",
-    )

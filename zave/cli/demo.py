@@ -45,9 +45,10 @@ def command(
         zave.try_luck(Luck(tuple(fault or ()), faults))
         from zave.lifecycle.up import bring_up
 
-        place = zave.place(instance, environment, ttl=_seconds(ttl))
-        _require_within_maximum(place)
         ask = zave.asker(yes=yes)
+        zave.settle_account(environment, ask=ask)
+        place = zave.place_to_build(instance, environment, ttl=_seconds(ttl))
+        _require_within_maximum(place)
         from zave.cli.account import offer_set_up
 
         offer_set_up(zave, place, ask=ask)

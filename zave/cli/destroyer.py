@@ -13,7 +13,9 @@ from zave.events import Bus, Notice, PlannedStep, ReceiptIssued, RunFinished, Ru
 if TYPE_CHECKING:
     from zave.aws.bundle import Bundle
     from zave.aws.destroyer import Gear
+    from zave.events import Event
     from zave.ports import Item
+    from zave.steps.site import Tools
 
 _OUTCOMES = {
     "busy": "another destroyer is at work: nothing was done",
@@ -51,7 +53,7 @@ def run_bundle(
         def say(text: str) -> None:
             bus.emit(Notice("info", text))
 
-        destroyer = Destroyer(_gear(zave, bundle, say), bundle, run or run_id, work)
+        destroyer = Destroyer(_gear(zave, bundle, say, work=work), bundle, run or run_id, work)
         if mode == "check":
             finding = destroyer.check()
             say(f"could destroy: {finding['own']} of {finding['items']} things are its own")
@@ -63,7 +65,7 @@ def run_bundle(
             say(_OUTCOMES[verdict.outcome])
 
 
-def _gear(zave: Context, bundle: "Bundle", say: Callable[[str], None]) -> "Gear":
+def _gear(zave: Context, bundle: "Bundle", say: Callable[[str], None], *, work: Path) -> "Gear":
     from zave.aws.destroyer import Gear
     from zave.cost.catalogue import Catalogue
     from zave.cost.meter import usd_per_hour
@@ -71,7 +73,9 @@ def _gear(zave: Context, bundle: "Bundle", say: Callable[[str], None]) -> "Gear"
 
     folder = zave.directory.instance(bundle.facts.instance)
     spec = spec_from_document(bundle.spec, where="the bundle's spec.json")
-    tools = zave.tools_for(folder, spec)
+    if spec.platform != "aws-eks":
+        raise PreconditionError("the bundle is not one of an environment in a cloud")
+    tools = zave.destroyer_tools(folder, spec, work=work)
     if tools.cloud is None:
         raise PreconditionError("the bundle is not one of an environment in a cloud")
     catalogue = Catalogue.load(bundle.facts.region)
@@ -79,7 +83,35 @@ def _gear(zave: Context, bundle: "Bundle", say: Callable[[str], None]) -> "Gear"
     def price(item: "Item") -> float | None:
         return usd_per_hour(item, catalogue, at=zave.clock.now())
 
-    return Gear(tools.cloud, tools.cluster, zave.clock, tools.terraform, say, price)
+    take_back = _taking_back(tools, bundle.facts.instance, say)
+    return Gear(tools.cloud, take_back, zave.clock, tools.terraform, say, price)
+
+
+def _taking_back(
+    tools: "Tools", instance: str, say: Callable[[str], None]
+) -> Callable[[Callable[[], None]], None]:
+    """The same teardown of Flux as in `down`. It takes no finalizers away: the sweep comes next anyway."""
+
+    def take_back(check: Callable[[], None]) -> None:
+        if tools.flux is None:
+            raise PreconditionError("there is no way into the cluster")
+        from zave.aws.cluster_made import made_by_cluster
+        from zave.gitops.teardown import Teardown
+        from zave.gitops.watch import Watch
+
+        def heard(event: "Event") -> None:
+            if isinstance(event, Notice):
+                say(event.text)
+
+        Teardown(
+            flux=tools.flux,
+            instance=instance,
+            outside=lambda: made_by_cluster(tools.inventory, instance),
+            clock=tools.clock,
+            watch=Watch(say=lambda text, _fraction: say(text), emit=heard, check=check),
+        ).run()
+
+    return take_back
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ EXAMPLES = (
     ("zave down homelab --rehearse", "destroy, sweep, receipt"),
     ("zave down --rehearse --yes", "the only instance that is up, without the question"),
     ("zave down homelab --rehearse --recover", "when Terraform's state was damaged"),
+    ("zave down aws-demo --force", "when something in the cluster does not let go"),
 )
 
 
@@ -21,6 +22,13 @@ def command(
     yes: Yes = False,
     recover: Annotated[
         bool, typer.Option("--recover", help="Restore Terraform's state from the newest verified copy first.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Take finalizers away that nobody releases; what they guard may stay behind.",
+        ),
     ] = False,
     step_timeout: StepTimeout = None,
     fault: Fault = None,
@@ -43,5 +51,6 @@ def command(
             zave.recorded_place(instance),
             ask=ask,
             recover=recover,
+            force=force,
             arguments=zave.arguments,
         )

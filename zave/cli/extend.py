@@ -82,7 +82,11 @@ def _move(place: "Place", *, ttl: str | None, until: str | None, force: bool) ->
         site.tools.clock,
         instance=place.instance,
         extension=Extension(
-            until=end, armed_at=record.created_at, maximum=place.spec.ttl.maximum, force=force
+            until=end,
+            armed_at=record.created_at,
+            maximum=place.spec.ttl.maximum,
+            force=force,
+            warn=place.spec.ttl.warn,
         ),
         worker=Worker(f"extend-{os.getpid()}", "up", f"{os.uname().nodename}:{site.folder.root}"),
     )

@@ -76,14 +76,11 @@ def look(zave: Context, env: str | None) -> list[Finding]:
         spec = load_spec(zave.project.environment_file(environment))
     findings = [_python(), _terraform(zave), _state(zave), _space(zave), *_project(zave)]
     if zave.rehearsal:
-        return [*findings, _plugin(), *_room(zave, env, spec)]
+        return [*findings, _plugin(), *_room(zave, env, spec), *_account(zave, env, spec)]
     findings += _programs(zave, spec)
     if spec is None or spec.platform == "libvirt-k3s":
         findings += [_kvm(zave.runner), _libvirt(spec), *_room(zave, env, spec)]
-    if spec is not None and spec.platform == "aws-eks":
-        what = "creating real AWS environments is not built yet"
-        fix = "add --rehearse: the same templates, modules and Terraform against a simulated account"
-        findings.append(Finding("real environments", "missing", what, fix, needed=True))
+    findings += [*_account(zave, env, spec), *_handover(zave, env, spec)]
     return findings
 
 
@@ -268,6 +265,41 @@ def _room(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None") 
     if not found:
         free = f"{capacity.memory_free / _GIB:.1f} GiB of memory, {capacity.pool_free / _GIB:.1f} GiB of disk"
         yield Finding("room", "ok", f"{env} fits: {free} free, {capacity.cores} cores", needed=True)
+
+
+def _account(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
+    """What `up` would refuse in the account, or warn of."""
+    if env is None or spec is None or spec.platform != "aws-eks":
+        return
+    from zave.aws import preconditions
+    from zave.platforms.aws_eks import look_for
+
+    instance, environment = zave.names(env, None)
+    try:
+        spec = zave.pinned(environment, spec)
+        tools = zave.tools_for(zave.directory.instance(instance), spec)
+        found = look_for(spec, instance=instance, tools=tools, store=zave.store)
+        if not any(finding.level == "missing" and finding.needed for finding in found) and tools.cloud:
+            found.append(preconditions.standing_parts(tools.cloud))
+    except ZaveError as error:
+        what = "; ".join(filter(None, [error.brief, error.details]))
+        yield Finding("account", "missing", what, error.resolution, needed=True)
+        return
+    for each in found:
+        yield Finding(each.check, each.level, each.what, each.fix, each.needed)
+
+
+def _handover(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
+    """Whether a real cluster of the environment's could be handed to Flux."""
+    if env is None or spec is None or spec.gitops.profile == "none":
+        return
+    try:
+        zave.real.handover.require_ready(spec, instance=zave.names(env, None)[0])
+    except ZaveError as error:
+        what = "; ".join(filter(None, [error.brief, error.details]))
+        yield Finding("gitops", "missing", what, error.resolution, needed=True)
+    else:
+        yield Finding("gitops", "ok", f"can be handed to Flux: {spec.gitops.repository}", needed=True)
 
 
 def document_of(finding: Finding) -> Mapping[str, Any]:

@@ -51,8 +51,6 @@ def command(
     ] = None,
 ) -> None:
     """Show the logs of a run's steps, made harmless for the screen."""
-    from zave.ui.logview import Follower, copy_raw, print_logs, start_of_last
-
     zave = Context(options_of(context))
     instance = zave.only_standing(env)
     if node is not None:
@@ -68,20 +66,29 @@ def command(
         zave.record(instance)
     run_id = run or _newest(folder, instance)
     if follow:
+        from zave.ui.logview import Follower
+
         follower = Follower(lambda: _logs(folder, run_id, step), out=sys.stdout)
         follower.follow(lines=lines, goes_on=lambda: holder(folder.lock) is not None)
         return
     paths = _logs(folder, run_id, step)
     if not paths:
         raise _missing(instance, run_id, step, folder)
-    if raw:
-        for path in paths:
-            copy_raw(path, start_of_last(path, lines) if lines else 0, sys.stdout.buffer)
-    elif zave.settings.output == "json":
+    if not raw and zave.settings.output == "json":
         document = logs_document(instance, run_id, paths, lines=lines)
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
+        _print(paths, lines=lines, raw=raw)
+
+
+def _print(paths: Sequence[Path], *, lines: int, raw: bool) -> None:
+    from zave.ui.logview import copy_raw, print_logs, start_of_last
+
+    if not raw:
         print_logs(paths, lines=lines, out=sys.stdout)
+        return
+    for path in paths:
+        copy_raw(path, start_of_last(path, lines) if lines else 0, sys.stdout.buffer)
 
 
 def _show_journal(zave: Context, instance: str, node: str, *, lines: int) -> None:

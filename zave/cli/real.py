@@ -4,16 +4,19 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from zave.clock import SystemClock
-from zave.errors import NotThereYetError, PreconditionError
+from zave.errors import PreconditionError
 from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
 
 if TYPE_CHECKING:
+    from zave.cli.real_aws import Accounts
+    from zave.cli.real_flux import Handover
     from zave.hypervisor.host import LibvirtHypervisor
     from zave.images.amazon import AmazonImages
     from zave.images.builder import AllImages
@@ -31,15 +34,6 @@ if TYPE_CHECKING:
 
 # the way to a hypervisor on another machine (`qemu+ssh://`), and to one of the user's own
 _TO_LIBVIRT = ("SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "LIBVIRT_AUTH_FILE")
-# what tells boto3 and Packer who asks; without any of them no account is looked at
-_TO_AWS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
-# where AMIs are built unless the user's environment says otherwise (packer-images/k3s-base/variables.pkr.hcl)
-_AMI_REGION = "us-east-1"
 # leaves room for the name of a socket
 _LONGEST_FOLDER = 70
 
@@ -71,20 +65,15 @@ class Real:
             hypervisor.close()
 
     def home_lab(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "Tools":
-        """The adapters for one home lab. Raises NotThereYetError for what only a rehearsal has yet."""
+        """The adapters for one home lab."""
         from zave.k3s.cluster import LabCluster
         from zave.k3s.release import VendorReleases
         from zave.platforms.libvirt_machines import machines_of
         from zave.steps.site import Tools
 
-        if spec.gitops.profile != "none":
-            raise NotThereYetError(
-                "handing a real cluster to Flux is not built yet",
-                where="gitops.profile",
-                resolution="set `gitops: {profile: none}` for a cluster without Flux, or add --rehearse",
-            )
         hypervisor = self.hypervisor(spec.libvirt.uri)
         machines = self._machines(spec, folder)
+        handed_over = spec.gitops.profile != "none"
         return Tools(
             terraform=self._terraform(folder),
             inventory=hypervisor,
@@ -96,20 +85,54 @@ class Real:
             clock=self._clock,
             machines=machines,
             releases=VendorReleases(lock=self._lock_file("k3s.lock"), clock=self._clock),
+            flux=self.handover.flux(folder, kubeconfig=lambda _instance: folder.kubeconfig, environment={})
+            if handed_over
+            else None,
+            repository=self.handover.repository(spec, folder) if handed_over else None,
+        )
+
+    @cached_property
+    def handover(self) -> "Handover":
+        """The way to Flux in real clusters."""
+        from zave.cli.real_flux import Handover
+
+        return Handover(self._runner, self._settings, self._clock, self._directory)
+
+    @cached_property
+    def accounts(self) -> "Accounts":
+        """AWS accounts."""
+        from zave.aws.pinned import FILE
+        from zave.cli.real_aws import Accounts
+
+        return Accounts(
+            runner=self._runner,
+            clock=self._clock,
+            terraform=self._terraform,
+            images=self.images,
+            lock=self._lock_file(FILE),
+            programs=self._directory.base / "programs",
+            handover=self.handover,
         )
 
     def inventories(self, store: "StateStore") -> "list[Inventory]":
-        """Everything that can be swept: each host that a home lab was made on, else this machine's."""
+        """Everything that can be swept: hosts of home labs, accounts on record or signed in to.
+
+        Where there is neither it is this machine.
+        """
         uris = {
             record.spec["libvirt"]["uri"] for record in store.instances() if record.platform == "libvirt-k3s"
         }
-        return [self.hypervisor(uri) for uri in sorted(uris) or ["qemu:///system"]]
+        accounts = self.accounts.inventories(store)
+        # whoever works in an account only need not have libvirt
+        fallback = [] if accounts else ["qemu:///system"]
+        return [*(self.hypervisor(uri) for uri in sorted(uris) or fallback), *accounts]
 
     def images(self, artifacts: "Artifacts | None" = None) -> "AllImages":
         """Makes and finds images; `artifacts` stands in for their vendors."""
+        from zave.cli.real_aws import SIGNED_IN
         from zave.images.builder import AllImages
 
-        signed_in = any(name in os.environ for name in _TO_AWS)
+        signed_in = any(name in os.environ for name in SIGNED_IN)
         return AllImages(
             self._local_images(artifacts),
             amazon=self._amazon_images if signed_in else None,
@@ -143,16 +166,13 @@ class Real:
         )
 
     def _amazon_images(self) -> "AmazonImages":
+        from zave.cli.real_aws import ec2_client
         from zave.images.amazon import AmazonImages
 
-        def ec2() -> Any:
-            import boto3
-
-            return boto3.client("ec2", region_name=_ami_region())
-
-        return AmazonImages(ec2, self._workshop(amazon=True))
+        return AmazonImages(ec2_client, self._workshop(amazon=True))
 
     def _workshop(self, *, amazon: bool) -> "Workshop":
+        from zave.cli.real_aws import usual_region
         from zave.images.workshop import Workshop
         from zave.tools.packer import Packer
 
@@ -166,7 +186,7 @@ class Real:
             clock=self._clock,
             interrupted=self._interrupted,
             accelerator=self._accelerator,
-            region=_ami_region(),
+            region=usual_region(),
         )
 
     def _accelerator(self) -> Literal["kvm", "tcg"]:
@@ -176,17 +196,16 @@ class Real:
         return "kvm" if kvm_works(self._runner) else "tcg"
 
     def _machines(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "SshMachines":
-        from zave.k3s.machines import SshMachines
+        from zave.k3s.machines import Access, SshMachines
         from zave.platforms.libvirt_values import key_files
 
+        uri = spec.libvirt.uri
         return SshMachines(
-            runner=self._runner,
-            console=self.hypervisor(spec.libvirt.uri),
-            clock=self._clock,
-            folder=folder.root,
             instance=folder.root.name,
-            keys=key_files(spec, Path.home()),
-            uri=spec.libvirt.uri,
+            folder=folder.root,
+            access=Access(self._runner, keys=key_files(spec, Path.home()), uri=uri),
+            console=self.hypervisor(uri),
+            clock=self._clock,
         )
 
     def _interrupted(self) -> bool:
@@ -208,7 +227,7 @@ class Real:
             "TF_CLI_CONFIG_FILE": str(cli_configuration(mirror, self._directory.base / "providers.tfrc"))
         }
 
-    def _terraform(self, folder: InstanceFolder) -> "BoundTerraform":
+    def _terraform(self, folder: InstanceFolder, more: Mapping[str, str] | None = None) -> "BoundTerraform":
         from zave.tools.terraform import Limits
         from zave.tools.terraform_engine import choose_engine
         from zave.tools.terraform_factory import BoundTerraform
@@ -219,7 +238,7 @@ class Real:
         return BoundTerraform(
             engine=choose_engine(runner=self._runner, environment=os.environ, cache=cache),
             runner=self._runner,
-            environment=self._environment,
+            environment={**self._environment, **(more or {})},
             survivors=folder.survivors,
             limits=Limits(
                 query=min(usual.query, longest),
@@ -251,11 +270,6 @@ def private_temporary_folder(base: Path) -> Path:
             resolution="remove it, or see who made it; zave makes it anew",
         )
     return folder
-
-
-def _ami_region() -> str:
-    """Where AMIs are built and looked for: Packer and boto3 must not differ."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _AMI_REGION
 
 
 def _place(artifacts: "Artifacts | None") -> Path | str | None:

@@ -1,5 +1,6 @@
 """`zave reap`: take down what has outlived its TTL. What the switch, a timer and CI run."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("zave reap --rehearse", "everything that is past its TTL"),
     ("zave reap aws-demo --rehearse", "one instance, if it is past its TTL"),
+    ("zave reap --install-timer", "twice an hour, by systemd; --remove-timer takes it away"),
     ("zave reap --from-bundle DIR --mode check", "what the switch runs, with nothing of the user's"),
 )
 
@@ -50,6 +52,10 @@ def command(
             "--run", metavar="ID", envvar="CODEBUILD_BUILD_ID", help="What the cloud calls the run."
         ),
     ] = None,
+    install_timer: Annotated[
+        bool, typer.Option("--install-timer", help="Have systemd run this twice an hour for you.")
+    ] = False,
+    remove_timer: Annotated[bool, typer.Option("--remove-timer", help="Take that timer away.")] = False,
     step_timeout: StepTimeout = None,
     fault: Fault = None,
     faults: FaultFile = None,
@@ -62,6 +68,9 @@ def command(
     """
     zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
     zave.try_luck(Luck(tuple(fault or ()), faults))
+    if install_timer or remove_timer:
+        _timer(zave, install=install_timer, remove=remove_timer)
+        return
     if from_bundle is not None:
         from zave.cli.destroyer import run_bundle
 
@@ -71,6 +80,21 @@ def command(
     if env is not None and all_:
         raise UsageError("say ENV or --all, not both", resolution="zave reap takes everything expired")
     _reap(zave, zave.checked(env))
+
+
+def _timer(zave: Context, *, install: bool, remove: bool) -> None:
+    from zave.lifecycle.timer import Timer
+    from zave.ui.document import show
+    from zave.ui.timer import render_timer
+
+    if install and remove:
+        raise UsageError("say --install-timer or --remove-timer, not both")
+    project = [] if zave.project.folder is None else ["--project", str(zave.project.folder.absolute())]
+    # this Python's zave, wherever PATH leads in a session of systemd's
+    command = [str(Path(sys.executable).absolute()), "-m", "zave", "reap", "--no-input", *project]
+    timer = Timer.locate(command, runner=zave.runner)
+    act = timer.shown if zave.rehearsal else timer.install if install else timer.remove
+    show(act(), render_timer, settings=zave.settings)
 
 
 def _reap(zave: Context, only: str | None) -> None:

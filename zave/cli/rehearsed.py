@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from zave.state.directory import InstanceFolder, StateDirectory
 
 if TYPE_CHECKING:
     from zave.ports import Inventory
+    from zave.ports.flux import Repository, Source
     from zave.process import ProcessRunner
     from zave.rehearsal.cloud import SimulatedCloud
     from zave.spec import AwsSpec, LibvirtSpec
@@ -32,6 +34,40 @@ SSH_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA rehearsal-opens-nothing"
 )
 """A key that opens nothing, for machines without any; says so itself."""
+
+
+@dataclass(frozen=True)
+class _BesideTheWorld:
+    """The repository of every rehearsal, whatever its spec names: nothing remote is asked.
+
+    What it takes is imported when there is something to publish: that is done while Terraform plans.
+    """
+
+    folder: Path
+    branch: str
+    runner: "ProcessRunner"
+
+    def publish(self, *, tree: Path, instance: str, names: Sequence[str], why: str) -> "Source":
+        """As `zave.ports.flux.Repository` says; with Git where there is Git."""
+        return self._repository().publish(tree=tree, instance=instance, names=names, why=why)
+
+    def beside(self, *, instance: str) -> str:
+        """Nothing: a rehearsal's cluster reads no secrets."""
+        return ""
+
+    def _repository(self) -> "Repository":
+        import shutil
+
+        if shutil.which("git") is None:
+            from zave.rehearsal.repository import SimulatedRepository
+
+            return SimulatedRepository(self.branch)
+        from zave.gitops.repository import LocalRepository
+        from zave.tools.git import Git
+
+        return LocalRepository(
+            self.folder, self.branch, lambda: Git.find(runner=self.runner, scratch=self.folder / "scratch")
+        )
 
 
 class Rehearsed:
@@ -60,6 +96,7 @@ class Rehearsed:
     def tools(self, spec: "LibvirtSpec | AwsSpec", folder: InstanceFolder) -> "Tools":
         """The adapters for one instance of the spec's platform."""
         from zave.rehearsal.cluster import SimulatedCluster
+        from zave.rehearsal.flux import SimulatedFlux
         from zave.rehearsal.hypervisor import SimulatedHypervisor
         from zave.rehearsal.images import SimulatedImages
         from zave.steps.site import Tools
@@ -69,6 +106,8 @@ class Rehearsed:
             "images": SimulatedImages(self.world),
             "cluster": SimulatedCluster(self.world),
             "clock": self.world.clock,
+            "flux": SimulatedFlux(self.world, tree=lambda name: folder.root.with_name(name) / "gitops"),
+            "repository": _BesideTheWorld(self.world.folder / "repository", spec.gitops.branch, self._runner),
         }
         if spec.platform == "libvirt-k3s":
             from zave.rehearsal.machines import SimulatedMachines, SimulatedReleases
@@ -82,6 +121,7 @@ class Rehearsed:
                 releases=SimulatedReleases(),
             )
         from zave.aws.identity import identity
+        from zave.rehearsal.facts import SimulatedFacts
 
         cloud = self.cloud(region=spec.aws.region, account=spec.aws.account or _ACCOUNT)
         return Tools(
@@ -90,6 +130,7 @@ class Rehearsed:
             hypervisor=None,
             cloud=cloud,
             identify=identity,
+            facts=SimulatedFacts(self.world),
         )
 
     def inventories(self) -> "list[Inventory]":

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,11 +24,13 @@ from zave.ui.status import render_status
 
 if TYPE_CHECKING:
     from zave.lifecycle.live import Live
+    from zave.ports import Item
+    from zave.ports.cloud import Cloud, Schedule
 
 EXAMPLES = (
     ("zave status", "every instance"),
     ("zave status homelab --rehearse", "one, with its steps and nodes"),
-    ("zave status --watch", "again every two seconds, until Ctrl-C"),
+    ("zave status --others", "demos of colleagues too, also when nothing is recorded here"),
     ("zave status -o json", "a zave/status/v1 document"),
 )
 _WATCH_SECONDS = 2.0
@@ -43,6 +45,9 @@ def command(
     context: typer.Context,
     env: Instance = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds.")] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="Ask the project's AWS accounts for what is not recorded here.")
+    ] = False,
 ) -> None:
     """Show what stands: phase, nodes, age, expiry, last receipt, who works on it."""
     zave = Context(options_of(context))
@@ -50,7 +55,7 @@ def command(
     # looking for cycles among thousands of fresh records takes longer than reading them, and there are none
     gc.disable()
     while True:
-        document = status_document(zave, name)
+        document = status_document(zave, name, others=others)
         if watch and zave.settings.output == "json":
             sys.stdout.write(json.dumps(document) + "\n")
         else:
@@ -62,8 +67,11 @@ def command(
         time.sleep(_WATCH_SECONDS)
 
 
-def status_document(zave: Context, name: str | None) -> dict[str, Any]:
-    """The `zave/status/v1` document of one instance or of all. Raises UsageError for an unknown one."""
+def status_document(zave: Context, name: str | None, *, others: bool = False) -> dict[str, Any]:
+    """The `zave/status/v1` document of one instance or of all. Raises UsageError for an unknown one.
+
+    Others in the same account are told where it is asked anyway, or for `others`.
+    """
     found: Sequence[Overview] = zave.store.overview()
     if name is not None:
         found = [each for each in found if each.record.name == name]
@@ -78,7 +86,76 @@ def status_document(zave: Context, name: str | None) -> dict[str, Any]:
         _environment(each, folders, live.get(each.record.name), rehearsal=zave.rehearsal) for each in found
     ]
     _look_at_labs(zave, [each.record for each in found], environments)
-    return {"schema": "zave/status/v1", "environments": environments}
+    unrecorded: list[dict[str, Any]] = []
+    if others or (name is None and live):
+        unrecorded = _unrecorded(zave, list(live.values()), others=others)
+    return {"schema": "zave/status/v1", "environments": environments, "unrecorded": unrecorded}
+
+
+def _unrecorded(zave: Context, looked_at: "Sequence[Live]", *, others: bool) -> list[dict[str, Any]]:
+    """What stands in the same accounts and is not on record here, each account once."""
+    known = {record.name for record in zave.store.instances()}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    asked: set[str] = set()
+    try:
+        for each in looked_at:
+            if each.cloud is not None and each.items and (place := _place(each.record.spec)) not in asked:
+                asked.add(place)
+                for one in _strangers(zave, each.cloud, each.items, known=known):
+                    found[place, one["name"]] = one
+        for place, cloud in _project_clouds(zave) if others else ():
+            items, schedules = cloud.inventory.items(), cloud.switchboard.schedules()
+            for one in _strangers(zave, cloud, items, known=known, schedules=schedules):
+                found[place, one["name"]] = one
+    except ZaveError as error:
+        if others:
+            raise
+        sys.stderr.write(f"warning: the account was not asked for others: {error.brief}\n")
+    return [found[key] for key in sorted(found)]
+
+
+def _strangers(
+    zave: Context,
+    cloud: "Cloud",
+    items: "Sequence[Item]",
+    *,
+    known: set[str],
+    schedules: "Sequence[Schedule] | None" = None,
+) -> list[dict[str, Any]]:
+    from zave.cost.catalogue import Catalogue
+    from zave.cost.meter import usd_per_hour
+    from zave.lifecycle.strangers import strangers
+
+    catalogue, now = Catalogue.load(cloud.region), zave.clock.now()
+    return strangers(
+        cloud,
+        items,
+        known=known,
+        price=lambda item: usd_per_hour(item, catalogue, at=now),
+        rehearsal=zave.rehearsal,
+        schedules=schedules,
+    )
+
+
+def _place(spec: Mapping[str, Any]) -> str:
+    """Account and region of an environment."""
+    aws = spec.get("aws", {})
+    return f"{aws.get('account', '')} {aws.get('region', '')}"
+
+
+def _project_clouds(zave: Context) -> "Iterator[tuple[str, Cloud]]":
+    """The accounts of the project's AWS environments, each once."""
+    from zave.spec.load import load_spec, spec_document
+
+    seen: set[str] = set()
+    for name in zave.project.environments():
+        spec = load_spec(zave.project.environment_file(name), kept=zave.directory.checked_specs)
+        if spec.platform != "aws-eks" or (place := _place(spec_document(spec))) in seen:
+            continue
+        seen.add(place)
+        tools = zave.tools_for(zave.account_folder, spec)
+        if tools.cloud is not None:
+            yield place, tools.cloud
 
 
 def _look_at_labs(

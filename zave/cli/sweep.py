@@ -34,14 +34,15 @@ def command(
     from zave.ui.inventory import render_inventory
 
     inventory, images = Everything(zave.inventories()), zave.images().list()
-    found = sweep(zave.store, inventory.items(), images, instance=instance)
+    armed = zave.armed()
+    found = sweep(zave.store, inventory.items(), images, instance=instance, armed=armed)
     if delete and found.leaks:
         sys.stderr.write(render_inventory(found.document(instance=instance, inventory=inventory)))
         ask = zave.asker(yes=yes)
         if ask is not None:
             ask(f"Delete {len(found.leaks)} leaked resources?")
         delete_all(found.leaks, inventory)
-        found = sweep(zave.store, inventory.items(), images, instance=instance)
+        found = sweep(zave.store, inventory.items(), images, instance=instance, armed=armed)
     document = found.document(instance=instance, inventory=inventory)
     show(document, render_inventory, settings=zave.settings)
     if found.leaks:

@@ -39,8 +39,5 @@ def command(
         zave.try_luck(Luck(tuple(fault or ()), faults))
         from zave.lifecycle.up import bring_up
 
-        bring_up(
-            zave.place(instance, environment),
-            ask=ask,
-            arguments=zave.arguments,
-        )
+        zave.settle_account(environment, ask=ask)
+        bring_up(zave.place_to_build(instance, environment), ask=ask, arguments=zave.arguments)

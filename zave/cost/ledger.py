@@ -42,16 +42,17 @@ def settle(store: StateStore, record: InstanceRecord, *, at: datetime, run_id: s
     spans = ended(_kept(store, record), at=at)
     if not spans:
         return 0.0
-    charges = meter(spans, now=at, catalogue=catalogue_of(record))
+    charges = meter(spans, now=at, catalogue=catalogue_of(store, record))
     costs = [charge.record() for charge in charges]
     store.record_costs(record.name, costs, since=record.created_at, run_id=run_id)
     store.put_fact(record.name, _SPANS, [span.document() for span in spans])
     return total(charges).expected
 
 
-def catalogue_of(record: InstanceRecord) -> Catalogue:
+def catalogue_of(store: StateStore, record: InstanceRecord) -> Catalogue:
     """The catalogue of the instance's region; an empty one for a home lab, which is in none."""
-    return Catalogue.load(str(record.spec.get("aws", {}).get("region", "")))
+    region = str(record.spec.get("aws", {}).get("region", ""))
+    return Catalogue.load(region, refreshed=store.prices)
 
 
 def is_billed(record: InstanceRecord) -> bool:
@@ -77,12 +78,12 @@ def cost_of(
         recorded=recorded if settled else (),
         estimate=store.fact(record.name, _ESTIMATE),
     )
-    return cost_document(account, now=now, catalogue=catalogue_of(record))
+    return cost_document(account, now=now, catalogue=catalogue_of(store, record))
 
 
 def keep_standing(store: StateStore, items: Iterable[Item], *, region: str, now: datetime) -> None:
     """Keep what the account's standing parts cost a month: the ledger must not need the account."""
-    catalogue = Catalogue.load(region)
+    catalogue = Catalogue.load(region, refreshed=store.prices)
     usd = sum(usd_per_month(item, catalogue, at=now) or 0.0 for item in items if item.standing)
     store.put_fact(_ACCOUNT, _STANDING, usd)
 
@@ -93,7 +94,7 @@ def savings_of(store: StateStore, *, now: datetime, rehearsal: bool) -> dict[str
     months: dict[str, float] = {}
     for record in store.instances():
         kept = _kept(store, record)
-        charges = meter(kept, now=now, catalogue=catalogue_of(record))
+        charges = meter(kept, now=now, catalogue=catalogue_of(store, record))
         lives += lives_of(
             record,
             runs=store.runs(record.name),

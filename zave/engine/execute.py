@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from zave.clock import Clock
@@ -26,7 +27,10 @@ _PARALLEL_STEPS = 4
 
 @dataclass(frozen=True)
 class Execution:
-    """One run over one instance: where it records, whom it tells, how it is stopped."""
+    """One run over one instance: where it records, whom it tells, how it is stopped.
+
+    `force` is handed to every step.
+    """
 
     run_id: str
     instance: str
@@ -36,6 +40,7 @@ class Execution:
     emit: Emit
     estimates: Mapping[str, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class _Task:
     step: Step
     needs: frozenset[str]
     action: str
-    fingerprint: str
+    fingerprint: Callable[[], str]
     verb: Verb
     cut_off: bool
 
@@ -74,7 +79,7 @@ def _task(planned: PlannedAction, verb: Verb, record: StepRecord | None) -> _Tas
         step=planned.step,
         needs=frozenset(planned.step.needs),
         action=planned.action.value,
-        fingerprint=planned.fingerprint,
+        fingerprint=planned.step.fingerprint,
         verb=verb,
         cut_off=record is not None and record.state in CUT_OFF,
     )
@@ -96,7 +101,7 @@ def undo(execution: Execution, steps: Iterable[Step]) -> None:
                 # reversed: a step goes away only after all that was built on it
                 needs=frozenset(s.name for s in ordered if step.name in s.needs),
                 action="undo",
-                fingerprint=record.fingerprint or "",
+                fingerprint=partial(str, record.fingerprint or ""),
                 verb="undo",
                 cut_off=record.state in CUT_OFF,
             )
@@ -147,6 +152,7 @@ def _run_task(execution: Execution, task: _Task, outputs: Mapping[str, Mapping[s
         cut_off=task.cut_off,
         stop=execution.stop,
         step=name,
+        force=execution.force,
     )
     started, virtual_start = time.monotonic(), execution.clock.now()
 
@@ -165,8 +171,9 @@ def _run_task(execution: Execution, task: _Task, outputs: Mapping[str, Mapping[s
         execution.emit(StepFinished(name, outcome, seconds, virtual, reason))
 
     # recorded before the step acts: a crash must not orphan what it makes
+    fingerprint = task.fingerprint()
     store.begin_step(
-        execution.instance, name, run_id=execution.run_id, fingerprint=task.fingerprint, verb=task.verb
+        execution.instance, name, run_id=execution.run_id, fingerprint=fingerprint, verb=task.verb
     )
     execution.emit(StepStarted(name, task.action, str(log), execution.estimates.get(name)))
     kept = outputs.get(name, {})

@@ -18,12 +18,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class PlannedAction:
-    """One step of a plan. `fingerprint` is what will be recorded when it is done."""
+    """One step of a plan."""
 
     step: Step
     action: Action
     reason: str
-    fingerprint: str
 
 
 def in_order(steps: Iterable[Step]) -> list[Step]:
@@ -47,20 +46,19 @@ def plan(steps: Sequence[Step], records: Mapping[str, StepRecord]) -> list[Plann
     planned: list[PlannedAction] = []
     again: set[str] = set()
     for step in in_order(steps):
-        fingerprint = step.fingerprint()
-        action, reason = _decide(step, records.get(step.name), fingerprint, again)
+        action, reason = _decide(step, records.get(step.name), again)
         if action is not Action.SKIP:
             again.add(step.name)
-        planned.append(PlannedAction(step, action, reason, fingerprint))
+        planned.append(PlannedAction(step, action, reason))
     return planned
 
 
-def _decide(step: Step, record: StepRecord | None, fingerprint: str, again: set[str]) -> tuple[Action, str]:
+def _decide(step: Step, record: StepRecord | None, again: set[str]) -> tuple[Action, str]:
     if record is None:
         return Action.RUN, "never done"
     if record.state == "undone":
         return Action.RUN, "was taken down"
-    reason = _unfinished(record) or _outdated(step, record, fingerprint, again)
+    reason = _unfinished(record) or _outdated(step, record, again)
     return (Action.RERUN, reason) if reason else (Action.SKIP, "up to date")
 
 
@@ -74,9 +72,9 @@ def _unfinished(record: StepRecord) -> str | None:
     }.get(record.state)
 
 
-def _outdated(step: Step, record: StepRecord, fingerprint: str, again: set[str]) -> str | None:
+def _outdated(step: Step, record: StepRecord, again: set[str]) -> str | None:
     """Why a step that is done must be done again; None when it need not."""
-    if record.fingerprint != fingerprint:
+    if record.fingerprint != step.fingerprint():
         told = step.change(record.outputs) if isinstance(step, Explaining) else None
         return told or "its inputs changed"
     changed = [name for name in step.needs if name in again]

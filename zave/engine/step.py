@@ -25,7 +25,8 @@ class StepRun:
     """What a step is given while it runs.
 
     `outputs` are those of the steps that it needs (and theirs), `log` is its own log file,
-    `cut_off` tells that an earlier attempt at this step never came to its end.
+    `cut_off` tells that an earlier attempt at this step never came to its end, `force` that the user wants
+    an undo to go on past what does not let go.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class StepRun:
     cut_off: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     step: str = ""
+    force: bool = False
 
     def say(self, text: str, fraction: float | None = None) -> None:
         """Tell people what happens now."""

@@ -1,11 +1,10 @@
 """What a spec means for its tree: the pieces of each layer, and the values of Flux's variables."""
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zave.errors import UsageError
+from zave.spec.extras import BIGBANG_PACKAGES
 
 if TYPE_CHECKING:
     from zave.spec.aws import AwsSpec
@@ -14,44 +13,15 @@ if TYPE_CHECKING:
 LAYERS = ("infrastructure-controllers", "infrastructure-configs", "platform", "apps")
 """In the order in which they depend on one another: controllers before what they reconcile."""
 
-EXTRAS: Mapping[str, frozenset[str]] = {
-    "external-dns": frozenset({"aws-eks"}),
-    "metallb": frozenset({"libvirt-k3s"}),
-    "velero": frozenset({"libvirt-k3s", "aws-eks"}),
-}
-"""What is installed only when it is asked for, and the platforms that it is for."""
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What is added to a tree: names out of `EXTRAS`, and values for the variables that they want."""
-
-    names: Collection[str] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
-NOTHING = Extras()
-"""A tree without extras."""
-
 _CONTROLLERS, _CONFIGS = "infrastructure/controllers", "infrastructure/configs"
-# what must be said with a piece: nothing in the spec tells it
-_OWN_VARIABLES: Mapping[str, tuple[str, ...]] = {
-    "metallb": ("metallb_addresses",),
-    "velero": ("velero_bucket", "velero_region"),
-}
+# the pieces that a kind of registry stands for
+_REGISTRIES: Mapping[str, tuple[str, ...]] = {"local": ("registry",), "harbor": ("harbor",), "none": ()}
 
 
-def layers(spec: "LibvirtSpec | AwsSpec", *, extras: Extras = NOTHING) -> dict[str, tuple[str, ...]]:
-    """Layer -> folders of the tree that it consists of. Raises UsageError for an extra that is not for it."""
-    for extra in extras.names:
-        if spec.platform not in EXTRAS.get(extra, ()):
-            fitting = sorted(name for name, platforms in EXTRAS.items() if spec.platform in platforms)
-            raise UsageError(
-                f"{extra!r} cannot be added to an environment of {spec.platform}",
-                resolution=f"what can be: {', '.join(fitting)}",
-            )
+def layers(spec: "LibvirtSpec | AwsSpec") -> dict[str, tuple[str, ...]]:
+    """Layer -> folders of the tree that it consists of."""
     slim = spec.gitops.profile == "slim"
-    added = sorted(extras.names)
+    added = sorted(spec.gitops.extras)
     return {
         LAYERS[0]: (
             f"{_CONTROLLERS}/cert-manager",
@@ -75,27 +45,18 @@ def layers(spec: "LibvirtSpec | AwsSpec", *, extras: Extras = NOTHING) -> dict[s
     }
 
 
-def variables(
-    spec: "LibvirtSpec | AwsSpec",
-    *,
-    instance: str,
-    tags: Mapping[str, str],
-    extras: Extras = NOTHING,
-) -> dict[str, str]:
-    """Flux's variables by name. `tags` are those of everything that an instance owns on AWS.
-
-    Raises UsageError when an extra wants one that is not there.
-    """
-    found = _lab_variables(spec, extras) if spec.platform == "libvirt-k3s" else _cloud_variables(spec, tags)
-    found = {"cluster": f"zave-{instance}", **found, **extras.variables}
-    found.setdefault("domain", f"{instance}.internal")
-    for extra in extras.names:
-        for name in _OWN_VARIABLES.get(extra, ()):
-            if not found.get(name):
-                raise UsageError(
-                    f"{extra} wants the variable {name}",
-                    resolution="docs/parity.md says what each of them is",
-                )
+def variables(spec: "LibvirtSpec | AwsSpec", *, instance: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Flux's variables by name. `tags` are those of everything that an instance owns on AWS."""
+    found = _lab_variables(spec) if spec.platform == "libvirt-k3s" else _cloud_variables(spec, tags)
+    # the spec refuses a variable of the user's that is one of ours
+    found |= {
+        "cluster": f"zave-{instance}",
+        "domain": spec.ingress.domain or f"{instance}.internal",
+        **spec.gitops.variables,
+    }
+    if spec.gitops.profile == "bigbang":
+        wanted = spec.gitops.bigbang
+        found |= {name: str(package in wanted).lower() for package, name in BIGBANG_PACKAGES.items()}
     return dict(sorted(found.items()))
 
 
@@ -122,16 +83,15 @@ def _configs(spec: "LibvirtSpec | AwsSpec") -> tuple[str, ...]:
 def _lab_platform(spec: "LibvirtSpec | AwsSpec") -> tuple[str, ...]:
     if spec.platform != "libvirt-k3s":
         return ()
-    return (*(["cloudflared"] if spec.ingress.tunnel == "cloudflare" else []), "registry")
+    tunnel = ["cloudflared"] if spec.ingress.tunnel == "cloudflare" else []
+    return (*tunnel, *_REGISTRIES[spec.registry.kind])
 
 
-def _lab_variables(spec: "LibvirtSpec", extras: Extras) -> dict[str, str]:
+def _lab_variables(spec: "LibvirtSpec") -> dict[str, str]:
     found = {
-        "gateway_service": "LoadBalancer" if "metallb" in extras.names else "NodePort",
+        "gateway_service": "LoadBalancer" if "metallb" in spec.gitops.extras else "NodePort",
         "storage_class": spec.storage.class_,
     }
-    if spec.ingress.domain:
-        found["domain"] = spec.ingress.domain
     if spec.storage.server and spec.storage.path:
         found |= {"nfs_server": spec.storage.server, "nfs_path": spec.storage.path}
     return found

@@ -9,7 +9,7 @@ from zave.errors import UsageError
 from zave.gitops.declared import PARITY_FILE, read_declarations
 from zave.gitops.kustomize import Kustomize, build_tree
 from zave.gitops.parity import Parity, Side, compare_sides
-from zave.gitops.tree import tree_of
+from zave.gitops.tree import GitOpsTree, tree_of
 from zave.project import Project
 
 if TYPE_CHECKING:
@@ -56,7 +56,16 @@ def compare_environments(
     return compare_sides(Side(left[0], platforms[0], here), Side(right[0], platforms[1], there), declarations)
 
 
+def digest_of_trees(project: Project, *environments: "Environment") -> str:
+    """Covers everything that the trees of these environments are made of; takes no rendering."""
+    return " ".join(_tree(project, each, Path(each[0])).digest for each in environments)
+
+
 def _render(project: Project, environment: "Environment", place: Path) -> Path:
-    name, spec = environment
-    tree_of(project, spec, instance=name, destination=place, tags=dict.fromkeys(_TAGS, "parity")).write()
+    _tree(project, environment, place).write()
     return place
+
+
+def _tree(project: Project, environment: "Environment", place: Path) -> GitOpsTree:
+    name, spec = environment
+    return tree_of(project, spec, instance=name, destination=place, tags=dict.fromkeys(_TAGS, "parity"))

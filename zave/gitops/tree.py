@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zave.gitops.pieces import LAYERS, NOTHING, Extras, layers, variables
+from zave.gitops.pieces import LAYERS, layers, variables
 from zave.project import Project
 from zave.render import Renderer
 
@@ -63,13 +63,12 @@ def tree_of(
     instance: str,
     destination: Path,
     tags: Mapping[str, str] | None = None,
-    extras: Extras = NOTHING,
 ) -> GitOpsTree:
     """The tree that the spec wants for `instance`, to be written to `destination`.
 
     `tags` are those of everything that the instance owns on AWS; machines that Karpenter adds carry them.
     """
-    return GitOpsTree(project, instance, destination, _values(spec, instance, tags or {}, extras))
+    return GitOpsTree(project, instance, destination, _values(spec, instance, tags or {}))
 
 
 def flux_url(repository: str) -> str:
@@ -78,11 +77,9 @@ def flux_url(repository: str) -> str:
     return f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else repository
 
 
-def _values(
-    spec: "LibvirtSpec | AwsSpec", instance: str, tags: Mapping[str, str], extras: Extras
-) -> Mapping[str, Any]:
+def _values(spec: "LibvirtSpec | AwsSpec", instance: str, tags: Mapping[str, str]) -> Mapping[str, Any]:
     url = flux_url(spec.gitops.repository)
-    pieces = layers(spec, extras=extras)
+    pieces = layers(spec)
     chain = [
         {
             "name": name,
@@ -96,9 +93,8 @@ def _values(
         "instance": instance,
         "layers": chain,
         "pieces": {name: list(folders) for name, folders in pieces.items()},
-        "variables": variables(spec, instance=instance, tags=tags, extras=extras),
+        "variables": variables(spec, instance=instance, tags=tags),
         "branch": spec.gitops.branch,
         # `local`: the source is made at the bootstrap, from the repository beside the state
         "url": None if url == "local" else url,
-        "private": url.startswith("ssh://"),
     }

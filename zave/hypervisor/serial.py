@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -29,14 +30,14 @@ _CHUNK = 64 * 1024
 _PIECES = 9
 
 
-class Source:
+class Source(ABC):
     """Where a console's text comes from; `kept` bytes of it are of the past."""
 
     kept = 0
 
+    @abstractmethod
     def chunks(self) -> Iterator[bytes]:
         """What was kept, then what comes; empty chunks while nothing does."""
-        raise NotImplementedError
 
     def rest(self) -> Iterator[bytes]:
         """What is there now."""
@@ -49,6 +50,7 @@ class Source:
         """Let time pass, or something come."""
         time.sleep(seconds)
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of everything."""
 

@@ -4,13 +4,12 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from zave.errors import NotThereYetError, StepFailedError
+from zave.errors import StepFailedError
 from zave.k3s import guest
 from zave.k3s.machines import SshMachines
-from zave.ports import Node, Reconciliation
+from zave.ports import Node
 from zave.ports.machines import Machine
 
 # a machine without KVM takes its time for kubectl
@@ -57,21 +56,6 @@ class LabCluster:
         if found is None:
             return [Node(m.name, m.role, m.address, "NotReady") for m in self._members(instance)]
         return [Node(n.name, n.role, n.address, "Ready" if n.ready else "NotReady") for n in found]
-
-    def bootstrap(self, *, instance: str, tree: Path, names: Sequence[str]) -> None:
-        """Not yet."""
-        raise NotThereYetError(
-            "Flux is not installed into a real cluster yet",
-            where=instance,
-            resolution="set gitops.profile to none for a bare cluster; `--rehearse` shows the rest",
-        )
-
-    def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
-        """None: Flux is not there yet."""
-        return []
-
-    def teardown(self, *, instance: str) -> None:
-        """Nothing: what runs in the cluster owns nothing outside its machines."""
 
     def _server(self, instance: str) -> Machine:
         servers = [machine for machine in self._members(instance) if machine.role == "control-plane"]

@@ -1,7 +1,7 @@
 """The machines of one instance over SSH: what `zave.ports.machines.Machines` promises, for real."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zave.clock import rfc3339
@@ -20,47 +20,52 @@ _LOOK_PATIENCE = 8
 _LOOK_SECONDS = 15.0
 
 
-class SshMachines:
-    """Implements `zave.ports.machines.Machines` for one instance, whose folder is `folder`.
+@dataclass(frozen=True)
+class Access:
+    """How zave gets into an instance's machines.
 
     `keys` are the files of public keys that `ssh.keys` names; `uri` is the libvirt host, through which
-    the machines are reached when it is another one. `log` takes what ssh complains about (default: in
-    the folder). `user` and `port` are for tests.
+    the machines are reached when it is another one. The seed makes `user`; sshd listens on `port`.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one fact of the instance
+    runner: Runner
+    keys: Sequence[Path]
+    uri: str = "qemu:///system"
+    user: str = "zave"
+    port: int = 22
+
+
+class SshMachines:
+    """Implements `zave.ports.machines.Machines` for one instance, whose folder is `folder`."""
+
+    def __init__(
         self,
         *,
-        runner: Runner,
+        instance: str,
+        folder: Path,
+        access: Access,
         console: Console,
         clock: Clock,
-        folder: Path,
-        instance: str,
-        keys: Sequence[Path],
-        uri: str = "qemu:///system",
-        log: Path | None = None,
         limits: Limits | None = None,
-        user: str = "zave",
-        port: int = 22,
     ) -> None:
         known = KnownHosts(folder / "known_hosts")
         self._folder = folder
         self._lab = Lab(
             instance=instance,
             ssh=Ssh(
-                runner=runner,
+                runner=access.runner,
                 folder=folder,
                 known_hosts=known.file,
-                log=log or folder / "ssh.log",
-                keys=tuple(keys),
-                user=user,
-                jump=jump_of(uri),
+                log=folder / "ssh.log",
+                keys=tuple(access.keys),
+                user=access.user,
+                jump=jump_of(access.uri),
             ),
             known=known,
             console=console,
             clock=clock,
             limits=limits or Limits(),
-            port=port,
+            port=access.port,
         )
 
     def join(self, machines: Sequence[Machine], *, release: Release, say: Say) -> None:

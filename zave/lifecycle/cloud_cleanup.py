@@ -135,7 +135,8 @@ class CloudCleanup:
             return None
 
     def _settlement(self, swept: Swept) -> Settlement:
-        catalogue, now = Catalogue.load(self.cloud.region), self.site.tools.clock.now()
+        catalogue = Catalogue.load(self.cloud.region, refreshed=self.site.store.prices)
+        now = self.site.tools.clock.now()
         going = self.site.store.fact(self.site.instance, GOING) or []
         return settlement(
             swept,

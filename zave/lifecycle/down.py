@@ -9,7 +9,7 @@ from typing import Any
 
 from zave.clock import rfc3339
 from zave.engine.execute import CUT_OFF, undo
-from zave.errors import LeakError, PreconditionError, StepFailedError
+from zave.errors import LeakError, PreconditionError, StepFailedError, StuckError
 from zave.events import PlannedStep, ReceiptIssued
 from zave.lifecycle.place import Place
 from zave.lifecycle.run import Run, running
@@ -19,8 +19,13 @@ from zave.steps.infra import SEAL, guard_of, require_state, seal_of
 from zave.steps.kubeconfig import MERGED
 
 
-def tear_down(place: Place, *, ask: Ask | None, recover: bool, arguments: Sequence[str]) -> dict[str, Any]:
-    """Take the instance down and return the receipt. Raises LeakError (exit 6) when anything stands."""
+def tear_down(
+    place: Place, *, ask: Ask | None, recover: bool, arguments: Sequence[str], force: bool = False
+) -> dict[str, Any]:
+    """Take the instance down and return the receipt. Raises LeakError (exit 6) when anything stands.
+
+    `force` goes on past what does not let go, and may leave behind what it holds.
+    """
     if ask is not None:
         ask(f"Take {place.instance} down? Everything that it made will be deleted.")
     with running(place.journal, command="down", arguments=arguments) as run:
@@ -28,10 +33,10 @@ def tear_down(place: Place, *, ask: Ask | None, recover: bool, arguments: Sequen
         if recover:
             _recover_state(place, run)
         with place.cleanup.hold(run):
-            return _tear_down(place, run)
+            return _tear_down(place, run, force=force)
 
 
-def _tear_down(place: Place, run: Run) -> dict[str, Any]:
+def _tear_down(place: Place, run: Run, *, force: bool) -> dict[str, Any]:
     run.started(_undo_plan(place, run))
     before = place.record().phase
     place.save(phase="destroying")
@@ -42,7 +47,7 @@ def _tear_down(place: Place, run: Run) -> dict[str, Any]:
         infra = place.site.store.steps(place.instance).get("infra")
         cut_off = infra is not None and infra.state in CUT_OFF
         require_state(place.site, cut_off=cut_off, emit=run.bus.emit)
-        undo(run.execution, place.steps)
+        undo(dataclasses.replace(run.execution, force=force), place.steps)
     except PreconditionError:
         place.save(phase=before)  # refused: nothing was touched
         raise
@@ -52,6 +57,9 @@ def _tear_down(place: Place, run: Run) -> dict[str, Any]:
         if stopped is not None:
             # the user must know what still stands, and costs, although the teardown is not done
             _issue(place, run, stopped)
+            raise
+        if isinstance(error, StuckError):
+            # going on would leave behind what only the cluster can clean up
             raise
         run.notice(f"{error.brief}: the sweep deletes what is left", warning=True)
     except BaseException:

@@ -1,6 +1,6 @@
 """What exists, sorted: expected (a live instance's), standing (outlives instances), leaks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +56,24 @@ def leak_document(item: Item, inventory: Inventory) -> dict[str, Any]:
 
 
 def sweep(
-    store: StateStore, items: Sequence[Item], images: Sequence[Artifact], *, instance: str | None
+    store: StateStore,
+    items: Sequence[Item],
+    images: Sequence[Artifact],
+    *,
+    instance: str | None,
+    armed: Collection[str] = (),
 ) -> Sweep:
     """Sort `items`. With an instance only what is its own, by record, by mark, or by name.
+
+    `armed` are the instances that have a switch in their account: one that is not on record is somebody
+    else's that lives, and its switch will end it.
 
     An owner is the record's, or the one that the platform's own marks name. Expected is what the
     record of a live instance wants; what a destroyed one left is a leak, and so is what Terraform
     said it had destroyed.
     """
     owners: dict[tuple[str, str], tuple[str, bool]] = {}
-    alive: dict[str, bool] = {}
+    alive: dict[str, bool] = dict.fromkeys(armed, True)
     for record in store.instances():
         alive[record.name] = record.phase not in ("destroyed", "absent")
         for resource in store.resources(record.name):

@@ -1,13 +1,16 @@
 """What the cloud says of a recorded instance now: its switch, its cost, and whether it is still there."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zave.aws.switch import read_back
+from zave.aws.switch import WARN, read_back
 from zave.clock import rfc3339
 from zave.cost.ledger import cost_of, keep_spans
 from zave.lifecycle.learn import learn
+from zave.ports import Item
 from zave.ports.cloud import Cloud
+from zave.spec.units import parse_duration
 from zave.state.records import STANDING, InstanceRecord
 from zave.state.store import StateStore
 from zave.steps.site import Tools
@@ -15,13 +18,18 @@ from zave.steps.site import Tools
 
 @dataclass(frozen=True)
 class Live:
-    """`record` is brought up to date; `switch` is the part of `zave/status/v1`; warnings for people."""
+    """`record` is brought up to date; `switch` is the part of `zave/status/v1`; warnings for people.
+
+    `cloud` and `items` are what was asked and what it showed: others may stand there as well.
+    """
 
     record: InstanceRecord
     switch: dict[str, Any]
     usd_per_hour: float | None
     usd_spent: float | None
     warnings: tuple[str, ...] = ()
+    cloud: Cloud | None = field(default=None, repr=False, compare=False)
+    items: Sequence[Item] = field(default=(), repr=False, compare=False)
 
 
 def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, *, rehearsal: bool) -> Live:
@@ -35,7 +43,7 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
     if record.phase not in STANDING:
         switch: dict[str, Any] = {"armed": False, "source": None, "next_fire_at": None}
         return Live(record, switch, 0.0, cost["spent"]["expected"])
-    status = read_back(cloud, tools.clock, instance=record.name)
+    status = read_back(cloud, tools.clock, instance=record.name, warn=_warn(record))
     if status.expires_at is not None and status.expires_at != record.expires_at:
         # another machine moved it: the switch decides, the record follows
         record = replace(record, expires_at=status.expires_at)
@@ -48,4 +56,11 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
         "next_fire_at": None if status.next_fire_at is None else rfc3339(status.next_fire_at),
     }
     warnings = tuple(warning.text for warning in status.warnings)
-    return Live(record, switch, cost["usd_per_hour"]["expected"], cost["spent"]["expected"], warnings)
+    spent = cost["spent"]["expected"]
+    return Live(record, switch, cost["usd_per_hour"]["expected"], spent, warnings, cloud, items)
+
+
+def _warn(record: InstanceRecord) -> Sequence[int]:
+    """Seconds before the end at which the spec has people told."""
+    told = record.spec.get("ttl", {}).get("warn")
+    return WARN if told is None else [parse_duration(each, what="warning") for each in told]

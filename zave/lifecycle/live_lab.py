@@ -19,7 +19,7 @@ PATIENCE = 3.0
 
 @dataclass(frozen=True)
 class LiveLab:
-    """`nodes` as `zave/status/v1` has them; None where the lab could not be asked. Warnings for people."""
+    """`nodes` as `zave/status/v1` has them; None where nobody of the lab answered. Warnings for people."""
 
     nodes: tuple[dict[str, Any], ...] | None
     warnings: tuple[str, ...] = ()
@@ -42,23 +42,25 @@ def look(tools: "Tools", instance: str, wanted: Sequence[Machine], *, patience: 
     items: Sequence[Item] | None = asked["the host"].answer
     nodes: Sequence[Node] | None = asked["the API"].answer
     states: Sequence[MachineState] | None = asked["the machines"].answer
-    if nodes is None:
+    if nodes is None and items is None and not states:
         return LiveLab(None, tuple(warnings))
     told = {state.name: state for state in states or ()}
     warnings += [f"{instance}: {s.name}: {s.problem}" for s in told.values() if s.problem is not None]
-    there = {node.name: node for node in nodes}
-    shown = [_shown(machine, there.get(machine.name), told.get(machine.name), items) for machine in wanted]
+    shown = [_shown(machine, nodes, told.get(machine.name), items) for machine in wanted]
     return LiveLab(tuple(shown), tuple(warnings))
 
 
 def _shown(
-    machine: Machine, node: Node | None, told: MachineState | None, items: Sequence[Item] | None
+    machine: Machine,
+    nodes: Sequence[Node] | None,
+    told: MachineState | None,
+    items: Sequence[Item] | None,
 ) -> dict[str, Any]:
     shown = {
         "name": machine.name,
         "role": machine.role,
         "address": machine.address,
-        "state": "Absent" if node is None else node.state,
+        "state": _state(machine, nodes),
         "release": None if told is None else told.release,
     }
     if items is not None:
@@ -67,6 +69,13 @@ def _shown(
         state = "absent" if domain is None else domain.state
         shown["machine"] = {"present": "running", "absent": "absent"}.get(state, "shut off")
     return shown
+
+
+def _state(machine: Machine, nodes: Sequence[Node] | None) -> str:
+    """As Kubernetes says it, which has a word for what nobody could be asked about as well."""
+    if nodes is None:
+        return "Unknown"
+    return next((node.state for node in nodes if node.name == machine.name), "Absent")
 
 
 class _Question:

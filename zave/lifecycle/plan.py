@@ -3,22 +3,25 @@
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zave.engine.plan import PlannedAction, plan
 from zave.lifecycle.machine_changes import machine_changes
 from zave.lifecycle.place import Place
-from zave.lifecycle.room import shortages_of
+from zave.lifecycle.room import require_large_nodes, shortages_of
 from zave.render import write_tfvars
-from zave.steps.infra import VARIABLES
+from zave.steps.infra import VARIABLES, guard_of
+from zave.steps.render import RootTemplate
 from zave.tools.terraform import Plan
 
 _MONTH_HOURS = 730
 
 
 def planned_actions(place: Place) -> list[PlannedAction]:
-    """Each step with its action and reason."""
+    """Each step with its action and reason. Raises NoRoomError when the nodes are too small for them."""
+    require_large_nodes(place.spec)
     return plan(place.steps, place.site.store.steps(place.instance))
 
 
@@ -57,13 +60,24 @@ def differs(document: dict[str, Any]) -> bool:
     )
 
 
+def lost_parity(document: dict[str, Any]) -> bool:
+    """Whether a plan says that the environment differs from the one beside it (`--detailed-exitcode`)."""
+    parity = document.get("parity")
+    return parity is not None and parity["in_parity"] is False
+
+
 def scratch_plan(place: Place) -> Plan:
-    """Terraform's plan from a copy of the root and its state, thrown away afterwards."""
+    """Terraform's plan from a copy of the root and its state, thrown away afterwards.
+
+    The state is planned from a copy in the scratch folder wherever it is kept: nobody's lock is in the
+    way, and there need be no bucket yet.
+    """
     folder, blueprint = place.site.folder, place.blueprint
     scratch = Path(tempfile.mkdtemp(prefix="plan-", dir=folder.root))
     try:
         root = scratch / "terraform"
-        blueprint.root.write(place.site.project, root)
+        guard_of(place.site).refresh()
+        _beside(blueprint.root, place).write(place.site.project, root)
         for source in (
             place.site.state_folder / "terraform.tfstate",
             folder.terraform / ".terraform.lock.hcl",
@@ -82,6 +96,15 @@ def scratch_plan(place: Place) -> Plan:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _beside(root: RootTemplate, place: Place) -> RootTemplate:
+    """`root` with its state beside it."""
+    if place.site.tools.cloud is None:
+        return root
+    from zave.platforms.aws_values import OVERRIDE, override_local
+
+    return replace(root, extra={**root.extra, OVERRIDE: override_local("terraform.tfstate")})
+
+
 def _cost(place: Place, changes: Plan) -> dict[str, Any]:
     """The estimate for what will stand: from the plan, or from the last one where nothing changes."""
     if place.spec.platform == "libvirt-k3s":
@@ -92,7 +115,7 @@ def _cost(place: Place, changes: Plan) -> dict[str, Any]:
         kept: dict[str, Any] | None = place.site.store.fact(place.instance, "estimate")
         return kept or _nothing_to_pay()
     ttl = place.site.ttl if place.site.ttl is not None else place.spec.ttl.default
-    return priced_plan(changes.document, place.spec, ttl=ttl, at=place.site.tools.clock.now()).document()
+    return priced_plan(changes.document, place.spec, ttl=ttl, site=place.site).document()
 
 
 def _nothing_to_pay() -> dict[str, Any]:

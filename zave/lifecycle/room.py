@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zave.errors import PreconditionError
+from zave.gitops.capacity import too_small
 from zave.lifecycle.place import Place
 from zave.platforms.libvirt_values import NodePlan, nodes_of
 from zave.ports import Capacity, Hypervisor, Item
 from zave.spec.units import GIB, format_size
 
 if TYPE_CHECKING:
-    from zave.spec import LibvirtSpec
+    from zave.spec import AwsSpec, LibvirtSpec
 
 # virtual processors to one real one, in all: ours, not measured. Nodes idle most of the time; beyond
 # this, etcd misses its heartbeats (100 ms, etcd's tuning guide) whenever several of them work at once
@@ -69,6 +70,18 @@ def require_room(found: Sequence[Shortage]) -> None:
             details="\n".join(shortage.what for shortage in refused),
             where=", ".join(dict.fromkeys(shortage.key for shortage in refused)),
             resolution="; or ".join(dict.fromkeys(shortage.fix for shortage in refused)),
+        )
+
+
+def require_large_nodes(spec: "LibvirtSpec | AwsSpec") -> None:
+    """Raise NoRoomError (exit 5), saying what is needed, when the nodes are too small for their profile."""
+    found = too_small(spec)
+    if found is not None:
+        raise NoRoomError(
+            f"the nodes are too small for Big Bang: {found.has} in all",
+            details=f"with what gitops.bigbang names it wants {found.wants} at least",
+            where=found.key,
+            resolution=found.fix,
         )
 
 

@@ -2,26 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zave.aws.bundle import InstanceFacts
+from zave.aws.cluster_made import made_by_cluster
 from zave.aws.locks import LONGEST_APPLY
+from zave.aws.preconditions import Finding, Wanted, Window, look
 from zave.clock import rfc3339
-from zave.cost.catalogue import Catalogue
+from zave.cost.catalogue import Catalogue, Support
 from zave.cost.estimate import Estimate, estimate
 from zave.cost.ledger import keep_estimate
 from zave.engine.step import Step, StepRun
 from zave.errors import PreconditionError
 from zave.events import Notice
-from zave.gitops.tree import tree_of
+from zave.gitops.tree import GitOpsTree, tree_of
 from zave.platforms.aws_values import MODULES, OVERRIDE, ROOT, instance_tags, root_values, terraform_variables
-from zave.platforms.blueprint import Blueprint, cluster_steps
+from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
 from zave.ports.cloud import Cloud
 from zave.spec.load import spec_document
+from zave.state.store import StateStore
 from zave.steps.infra import Infra
 from zave.steps.render import Render, RootTemplate
-from zave.steps.site import Site
+from zave.steps.site import Site, Tools
 from zave.steps.state_backend import StateBackend
 from zave.steps.ttl_switch import TtlSwitch
 from zave.tools.terraform import Plan
@@ -30,9 +32,50 @@ if TYPE_CHECKING:
     from zave.spec import AwsSpec
 
 
-def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, at: datetime) -> Estimate:
-    """What stands after the plan in `document` will cost. `ttl` in seconds, counted from `at`."""
-    return estimate(document, spec, ttl_hours=ttl / 3600, at=at, catalogue=Catalogue.load(spec.aws.region))
+def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, site: Site) -> Estimate:
+    """What stands after the plan in `document` will cost. `ttl` in seconds, counted from now."""
+    catalogue = Catalogue.load(spec.aws.region, refreshed=site.store.prices)
+    return estimate(document, spec, ttl_hours=ttl / 3600, at=site.tools.clock.now(), catalogue=catalogue)
+
+
+def look_for(spec: "AwsSpec", *, instance: str, tools: Tools, store: StateStore) -> list[Finding]:
+    """What must be so before anything is made, looked at in the account. Raises as `preconditions.look`."""
+    if tools.cloud is None or tools.facts is None:
+        raise PreconditionError("no cloud is at hand for an aws-eks environment")
+    held = any(each.state != "gone" for each in store.resources(instance))
+    catalogue = Catalogue.load(spec.aws.region, refreshed=store.prices)
+    wanted = wanted_by(spec, instance=instance, catalogue=catalogue, stands=held)
+    return look(tools.cloud, tools.facts, wanted, clock=tools.clock)
+
+
+def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: bool) -> Wanted:
+    """What an instance of the spec will take from its account."""
+    support, extended = catalogue.support(spec.eks.version), catalogue.rate("eks.extended")
+    standard = catalogue.rate("eks.cluster")
+    surcharge = extended.usd.expected if extended else None
+    if surcharge is not None and standard is not None:
+        surcharge -= standard.usd.expected
+    return Wanted(
+        instance=instance,
+        owner=spec.owner,
+        account=spec.aws.account,
+        version=spec.eks.version,
+        instance_types=spec.eks.nodes.instance_types,
+        nodes=spec.eks.nodes.maximum,
+        spot=spec.eks.nodes.spot,
+        addresses=1 if spec.network.nat == "single" else 0,
+        window=None if support is None else _window(support, surcharge),
+        stands=stands,
+    )
+
+
+def _window(support: Support, surcharge: float | None) -> Window:
+    standard, extended = support.standard_until, support.extended_until
+    return Window(
+        None if standard is None else standard.date(),
+        None if extended is None else extended.date(),
+        surcharge,
+    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +123,7 @@ class _Demo:
         """Tell and keep what a plan will cost, before it is applied."""
         if not plan.document:
             return
-        found = priced_plan(plan.document, self.spec, ttl=self.ttl, at=self.site.tools.clock.now())
+        found = priced_plan(plan.document, self.spec, ttl=self.ttl, site=self.site)
         keep_estimate(self.site.store, self.site.instance, found.document())
         for warning in found.warnings:
             run.emit(Notice("warning" if "support" in warning else "info", warning, step=run.step))
@@ -96,18 +139,24 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
     extra = {OVERRIDE: site.backend_override} if site.backend_override is not None else {}
     root = RootTemplate(ROOT, MODULES, root_values(spec, instance=instance, account=demo.account), extra)
     document = spec_document(spec)
-    tree = tree_of(site.project, spec, instance=instance, destination=site.folder.gitops, tags=demo.tags())
+    tree = _tree(demo)
+    publication = None if tree is None else publication_of(site, tree)
     infra = Infra(
         site=site,
         root=root,
         variables=demo.variables,
         inputs=lambda: document,
-        meanwhile=tree.write,
+        meanwhile=None if publication is None else publication.make,
         planned=demo.priced,
         needs=("ttl-switch",),
     )
     steps: list[Step] = [
-        StateBackend(cloud=cloud, instance=instance, account=spec.aws.account),
+        StateBackend(
+            cloud=cloud,
+            instance=instance,
+            account=spec.aws.account,
+            look=lambda: look_for(spec, instance=instance, tools=site.tools, store=site.store),
+        ),
         Render(project=site.project, root=root, destination=site.folder.terraform),
         TtlSwitch(
             site=site,
@@ -118,11 +167,26 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             spec=document,
             ttl=demo.ttl,
             beside=infra.planning_ahead,
+            warn=tuple(spec.ttl.warn),
         ),
         infra,
-        *cluster_steps(site, tree, expected=spec.eks.nodes.minimum),
+        *cluster_steps(
+            site,
+            publication,
+            expected=spec.eks.nodes.minimum,
+            outside=lambda: made_by_cluster(site.tools.inventory, instance),
+        ),
     ]
     return Blueprint(steps, root, demo.variables, tree)
+
+
+def _tree(demo: _Demo) -> GitOpsTree | None:
+    """What is handed to Flux; None for a bare cluster."""
+    spec, site = demo.spec, demo.site
+    if spec.gitops.profile == "none":
+        return None
+    folder = site.folder.gitops
+    return tree_of(site.project, spec, instance=site.instance, destination=folder, tags=demo.tags())
 
 
 def _demo(spec: "AwsSpec", site: Site, cloud: Cloud) -> _Demo:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from zave.engine.step import Step
+from zave.gitops.publication import Publication
+from zave.gitops.teardown import Outside
 from zave.gitops.tree import GitOpsTree
+from zave.ports import Item
 from zave.steps.gitops import GitOps
 from zave.steps.kubeconfig import Kubeconfig
 from zave.steps.render import RootTemplate
@@ -26,21 +29,38 @@ class Blueprint:
     tree: GitOpsTree | None
 
 
+def publication_of(site: Site, tree: GitOpsTree) -> Publication:
+    """How an instance's tree gets into its repository."""
+    why = f"{site.instance}: the tree that environment {site.environment} wants"
+    return Publication(tree, site.tools.repository, why)
+
+
+def nothing_outside() -> Sequence[Item]:
+    """What a cluster makes outside of itself where there is nothing that it could make."""
+    return ()
+
+
 def cluster_steps(
-    site: Site, tree: GitOpsTree | None, *, expected: Sequence[str] | int, after: str = "infra"
+    site: Site,
+    publication: Publication | None,
+    *,
+    expected: Sequence[str] | int,
+    after: str = "infra",
+    outside: Outside = nothing_outside,
 ) -> list[Step]:
     """The steps that are the same on every platform, once there is a cluster.
 
-    `tree` is None where nothing is handed to Flux. `expected` are the nodes that must become Ready:
-    their names, or how many where the cloud names them. `after` is the step with which the API answers.
+    `publication` is None where nothing is handed to Flux. `expected` are the nodes that must become
+    Ready: their names, or how many where the cloud names them. `after` is the step with which the API
+    answers. `outside` shows what the cluster made.
     """
     cluster, clock, instance = site.tools.cluster, site.tools.clock, site.instance
     steps: list[Step] = [
         Kubeconfig(cluster=cluster, instance=instance, path=site.folder.kubeconfig, after=after)
     ]
-    if tree is not None:
+    if publication is not None:
         limit = site.limits["gitops"]
-        steps.append(GitOps(cluster=cluster, clock=clock, instance=instance, tree=tree, limit=limit))
+        steps.append(GitOps(site.tools.flux, publication, outside, clock, limit))
     verify = Verify(
         cluster=cluster,
         clock=clock,

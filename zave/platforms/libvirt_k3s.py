@@ -1,19 +1,18 @@
 """Platform `libvirt-k3s`: k3s on libvirt virtual machines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from zave.engine.step import Step
 from zave.errors import PreconditionError
-from zave.gitops.capacity import require_room
 from zave.gitops.tree import GitOpsTree, tree_of
-from zave.platforms.blueprint import Blueprint, cluster_steps
+from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
 from zave.platforms.images import image_request
 from zave.platforms.libvirt_machines import machines_of
 from zave.platforms.libvirt_values import CLOUD_INIT, first_boot_scripts, terraform_variables
-from zave.ports import Hypervisor
+from zave.ports import Capacity, Hypervisor
 from zave.ports.machines import Machines, Release, Releases
 from zave.render import Renderer
 from zave.spec.load import spec_document
@@ -32,9 +31,66 @@ ROOT = "templates/terraform/libvirt-k3s"
 MODULES = ("terraform-modules/k3s-cluster", "terraform-modules/libvirt-vm")
 
 
+@dataclass(frozen=True)
+class _HomeLab:
+    """One home lab: its spec, its site, and who builds it.
+
+    What is asked of the host and of k3s' vendor is asked once a command, and only by those that need it:
+    a teardown must work without the pool, and asks nobody for releases.
+    """
+
+    spec: "LibvirtSpec"
+    site: Site
+    ssh_keys: Sequence[str]
+    hypervisor: Hypervisor
+    releases: Releases
+
+    def capacity(self) -> Capacity:
+        """What the host has; raises when the pool cannot be used."""
+        return self.hypervisor.capacity(pool=self.spec.libvirt.pool)
+
+    @cached_property
+    def acceleration(self) -> str:
+        """How the host runs machines."""
+        return self.capacity().acceleration
+
+    @cached_property
+    def pinned(self) -> Release:
+        """The k3s that the spec means."""
+        return self.releases.resolve(version=self.spec.kubernetes.version, artifacts=self.spec.artifacts)
+
+    def release(self) -> Release:
+        """The same, for those who ask when they need it."""
+        return self.pinned
+
+    def variables(self, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Terraform's input. A plan before the first run does not know yet where the image will be."""
+        image = outputs.get("image", {}).get("location", f"{self.spec.image.base}.qcow2")
+        return terraform_variables(
+            self.spec,
+            instance=self.site.instance,
+            image_path=image,
+            acceleration=self.acceleration,
+            keys=self.ssh_keys,
+            project=self.site.project,
+            release=self.pinned,
+        )
+
+    def inputs(self) -> dict[str, Any]:
+        """What the machines are made of, as the fingerprint has it."""
+        project = self.site.project
+        return {
+            "spec": spec_document(self.spec),
+            "keys": list(self.ssh_keys),
+            "acceleration": self.acceleration,
+            "release": asdict(self.pinned),
+            "cloud-init": Renderer(project).digest_of(CLOUD_INIT, {}),
+            "scripts": first_boot_scripts(project, self.spec),
+        }
+
+
 def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Blueprint:
     """The Terraform root and the ordered steps that bring one home lab up."""
-    instance, tools, folder = site.instance, site.tools, site.folder
     root = RootTemplate(ROOT, MODULES, {})
     request = image_request(
         site.project,
@@ -43,65 +99,32 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
         base=spec.image.base,
         builder="qemu",
     )
-    hypervisor, machines, releases = _adapters(tools)
-    wanted = machines_of(spec, instance)
-
-    # both once a command, and only by those that need it: a teardown must work without the pool, and
-    # asks nobody for releases
-    @cache
-    def acceleration() -> str:
-        return hypervisor.capacity(pool=spec.libvirt.pool).acceleration
-
-    @cache
-    def release() -> Release:
-        return releases.resolve(version=spec.kubernetes.version, artifacts=spec.artifacts)
-
-    def variables(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        # a plan before the first run does not know yet where the image will be
-        image = outputs.get("image", {}).get("location", f"{spec.image.base}.qcow2")
-        return terraform_variables(
-            spec,
-            instance=instance,
-            image_path=image,
-            acceleration=acceleration(),
-            keys=ssh_keys,
-            project=site.project,
-            release=release(),
-        )
-
-    def inputs() -> dict[str, Any]:
-        return {
-            "spec": spec_document(spec),
-            "keys": list(ssh_keys),
-            "acceleration": acceleration(),
-            "release": asdict(release()),
-            "cloud-init": Renderer(site.project).digest_of(CLOUD_INIT, {}),
-            "scripts": first_boot_scripts(site.project, spec),
-        }
-
+    hypervisor, machines, releases = _adapters(site.tools)
+    lab = _HomeLab(spec, site, ssh_keys, hypervisor, releases)
+    wanted = machines_of(spec, site.instance)
     tree = _tree(spec, site)
+    publication = publication_of(site, tree) if tree is not None else None
     steps: list[Step] = [
-        Render(project=site.project, root=root, destination=folder.terraform),
-        EnsureImage(images=tools.images, request=request),
+        Render(project=site.project, root=root, destination=site.folder.terraform),
+        EnsureImage(images=site.tools.images, request=request),
         Infra(
             site=site,
             root=root,
-            variables=variables,
-            inputs=inputs,
-            meanwhile=tree.write if tree else None,
+            variables=lab.variables,
+            inputs=lab.inputs,
+            meanwhile=publication.make if publication else None,
             # a pool that is off shows no volumes, and provider 0.9.7 then takes them for gone
-            ready=lambda: hypervisor.capacity(pool=spec.libvirt.pool),
+            ready=lab.capacity,
         ),
-        K3s(site=site, hypervisor=hypervisor, machines=machines, wanted=wanted, release=release),
-        *cluster_steps(site, tree, expected=[m.name for m in wanted], after="k3s"),
+        K3s(site=site, hypervisor=hypervisor, machines=machines, wanted=wanted, release=lab.release),
+        *cluster_steps(site, publication, expected=[m.name for m in wanted], after="k3s"),
     ]
-    return Blueprint(steps, root, variables, tree)
+    return Blueprint(steps, root, lab.variables, tree)
 
 
 def _tree(spec: "LibvirtSpec", site: Site) -> GitOpsTree | None:
     """What Flux is given; None where the spec wants a bare cluster."""
     if spec.gitops.profile != "none":
-        require_room(spec)
         return tree_of(site.project, spec, instance=site.instance, destination=site.folder.gitops)
     handed_over = site.store.steps(site.instance).get("gitops")
     if handed_over is not None and handed_over.state != "undone":

@@ -23,7 +23,6 @@ __all__ = [
     "Item",
     "Node",
     "Outcome",
-    "Reconciliation",
     "Request",
     "Runner",
 ]
@@ -220,18 +219,8 @@ class Node:
     state: str
 
 
-@dataclass(frozen=True)
-class Reconciliation:
-    """A Flux object: kind (`Kustomization`, `HelmRelease`), name, readiness and its message."""
-
-    kind: str
-    name: str
-    ready: bool
-    message: str
-
-
 class Cluster(Protocol):
-    """A Kubernetes cluster as zave sees it."""
+    """A Kubernetes cluster as zave sees it; what Flux does in it is the port `zave.ports.flux.Flux`."""
 
     def kubeconfig(self, *, instance: str, outputs: Mapping[str, Any]) -> str:
         """The text of a kubeconfig for the cluster. `outputs` are Terraform's."""
@@ -239,16 +228,4 @@ class Cluster(Protocol):
 
     def nodes(self, *, instance: str) -> Sequence[Node]:
         """The nodes as the API server (or what stands for it) reports them."""
-        ...
-
-    def bootstrap(self, *, instance: str, tree: Path, names: Sequence[str]) -> None:
-        """Hand the cluster to Flux with the rendered `tree`; `names` are its Kustomizations."""
-        ...
-
-    def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
-        """Flux objects with their present readiness."""
-        ...
-
-    def teardown(self, *, instance: str) -> None:
-        """Suspend, delete what owns resources outside the cluster, remove Flux. Absent is fine."""
         ...

@@ -4,9 +4,10 @@ What exists in the account is an `Inventory` (zave.ports). Simulated by `zave/re
 the boto3 adapters implement the same Protocols.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
 from zave.ports import Inventory
@@ -48,6 +49,10 @@ class Bucket(Protocol):
         """Write an object, durably. False when `only_if_absent` and it was there: S3's If-None-Match."""
         ...
 
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file of any size, durably, without reading it into memory."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete; absent is fine."""
         ...
@@ -62,7 +67,8 @@ class Schedule:
     """The switch of one instance as the cloud has it.
 
     Fires at `first_fire_at` and every `every` minutes after that, without an end, until it is
-    removed. `bundle` is the key of what it runs. `flaws` names what about it is not as zave sets it.
+    removed. `bundle` is the key of what it works from, `programs` of what it runs: empty where the
+    machine of a build has them. `flaws` names what about it is not as zave sets it.
     """
 
     instance: str
@@ -72,6 +78,8 @@ class Schedule:
     every: int = 30
     enabled: bool = True
     flaws: tuple[str, ...] = ()
+    programs: str = ""
+    programs_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,18 @@ class Switchboard(Protocol):
         ...
 
     def remove_schedule(self, instance: str) -> None:
-        """Remove; absent is fine. Only the destroyer, or `down` after an empty inventory, does this."""
+        """Remove, its warnings too; absent is fine.
+
+        Only the destroyer, or `down` after an empty inventory, does this.
+        """
+        ...
+
+    def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
+        """Have the topic told `text` at these moments and at no others; past ones are left out."""
+        ...
+
+    def warnings(self, instance: str) -> Sequence[datetime]:
+        """The moments still to come at which the topic is told, in order."""
         ...
 
     def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
@@ -133,6 +152,29 @@ class Switchboard(Protocol):
 
     def runs(self, instance: str) -> Sequence[DestroyerRun]:
         """The instance's runs, newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredPrograms:
+    """The archive of the destroyer's programs in the bucket. `size` in bytes."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+class Programs(Protocol):
+    """What the destroyer runs in a cloud whose machines have nothing of zave's."""
+
+    def store(
+        self, root: Path, *, bucket: Bucket, initialise: Callable[[], None], say: Callable[[str], None]
+    ) -> StoredPrograms:
+        """See that the programs for the Terraform root `root` are in the bucket.
+
+        `initialise` has Terraform fetch the root's providers. Raises PreconditionError for programs
+        that would not run there, or that are not the ones that were published.
+        """
         ...
 
 

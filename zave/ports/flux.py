@@ -39,6 +39,10 @@ class Repository(Protocol):
         """
         ...
 
+    def beside(self, *, instance: str) -> str:
+        """A digest of what is published beside the tree, encrypted secrets; empty where nothing is."""
+        ...
+
 
 @dataclass(frozen=True)
 class Reconciliation:
@@ -86,7 +90,11 @@ class Flux(Protocol):
         ...
 
     def bootstrap(self, *, instance: str, source: Source, say: Say) -> None:
-        """Install Flux and point it to `source`. Safe to repeat; does not wait for what it applies."""
+        """Install Flux, point it to `source` and have it reconcile now; does not wait for what it applies.
+
+        Safe to repeat: what was suspended (a teardown that was given up) goes on, what had stalled is
+        tried again. Raises StepFailedError when the cluster is not there.
+        """
         ...
 
     def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
@@ -98,7 +106,11 @@ class Flux(Protocol):
         ...
 
     def suspend(self, *, instance: str) -> None:
-        """Suspend every Kustomization and HelmRelease, so that nothing deleted comes back."""
+        """Suspend every Kustomization and HelmRelease, so that nothing deleted comes back.
+
+        Stops as well whoever else would make it again, such as Argo CD's application controller. Without
+        Flux there is nothing to suspend.
+        """
         ...
 
     def holders(self, *, instance: str) -> Sequence[Holder]:
@@ -106,11 +118,14 @@ class Flux(Protocol):
         ...
 
     def layers(self, *, instance: str) -> Sequence[Holder]:
-        """Flux's Kustomizations."""
+        """Flux's Kustomizations, each after those that it depends on; the bootstrap's own is the first."""
         ...
 
     def delete(self, *, instance: str, what: Holder) -> None:
-        """Ask for its deletion; does not wait. Gone already is fine."""
+        """Ask for its deletion; does not wait. Gone already is fine, being deleted already as well.
+
+        What keeps using a claim (the workloads whose pods mount it) is deleted with it: it would never go.
+        """
         ...
 
     def release(self, *, instance: str, what: Holder) -> None:

@@ -164,18 +164,7 @@ def _launch(maker: Maker, machine: Machine, subnet: Thing, cni_tags: Mapping[str
         "tags": dict(machine.tags),
     }
     made = maker.make("aws_instance", identity, attributes, carrier=machine.carrier)
-    volume = maker.id_of("aws_ebs_volume")
-    root = {
-        "id": volume,
-        "arn": maker.arn("ec2", f"volume/{volume}"),
-        "availability_zone": attributes["availability_zone"],
-        "size": machine.disk_gib,
-        "type": "gp3",
-        "state": "in-use",
-        "attached_to": identity,
-        "tags": dict(machine.volume_tags),
-    }
-    maker.make("aws_ebs_volume", volume, root, carrier=made.key)
+    _root_volume(maker, machine, made)
     common = {"instance_id": identity, "security_groups": groups}
     first_one = {
         **common,
@@ -196,6 +185,21 @@ def _launch(maker: Maker, machine: Machine, subnet: Thing, cni_tags: Mapping[str
         carrier=made.key,
         more=second,
     )
+
+
+def _root_volume(maker: Maker, machine: Machine, made: Thing) -> None:
+    volume = maker.id_of("aws_ebs_volume")
+    root = {
+        "id": volume,
+        "arn": maker.arn("ec2", f"volume/{volume}"),
+        "availability_zone": made.attributes.get("availability_zone"),
+        "size": machine.disk_gib,
+        "type": "gp3",
+        "state": "in-use",
+        "attached_to": made.attributes.get("id"),
+        "tags": dict(machine.volume_tags),
+    }
+    maker.make("aws_ebs_volume", volume, root, carrier=made.key)
 
 
 def _karpenter_template(maker: Maker, tags: Mapping[str, str]) -> None:

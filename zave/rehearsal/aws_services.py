@@ -7,12 +7,14 @@ Names and tags: the AWS Load Balancer Controller's, the EBS CSI driver's and Kar
 import hashlib
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from zave.rehearsal import aws_blocks, aws_parts
 from zave.rehearsal.aws_family import INSTANCE, cluster_of, tags_of
 from zave.rehearsal.aws_machines import karpenter_parts, launch_karpenter_nodes
 from zave.rehearsal.aws_parts import Maker
 from zave.rehearsal.durations import seconds_for
+from zave.rehearsal.flux_state import Held
 from zave.rehearsal.ledger import Ledger
 from zave.rehearsal.things import MADE_BY, Thing
 from zave.rehearsal.values import find
@@ -24,10 +26,16 @@ _PUBLIC_ROLE = "kubernetes.io/role/elb"
 # with two nodes of 20 GiB the 60 GB of the default estimate
 _CLAIMS = ("platform-metrics", "platform-git")
 _CLAIM_GIB = 10
+_CLAIM_TAG = "kubernetes.io/created-for/pvc/name"
+# what a fault may have a controller forget, by what it then leaves
+_LEAVINGS = {"aws_lb": "load-balancer", "aws_ebs_volume": "volume", "aws_instance": "instance"}
 
 
-def provide(ledger: Ledger, cluster: Thing, *, nodes: int) -> None:
-    """Make what the platform asks of AWS, unless it is there: a gateway, claims, and `nodes` more nodes."""
+def provide(ledger: Ledger, cluster: Thing, *, nodes: int) -> Sequence[Held]:
+    """Make what the platform asks of AWS, unless it is there: a gateway, claims, and `nodes` more nodes.
+
+    Returns what holds it in the cluster.
+    """
     _make_gateway(ledger, cluster)
     _make_claims(ledger, cluster)
     if nodes:
@@ -37,34 +45,82 @@ def provide(ledger: Ledger, cluster: Thing, *, nodes: int) -> None:
         if instance is not None and tags_of(repository).get(INSTANCE) == instance:
             # the platform's own image, which the cluster runs from there
             ledger.put_document(aws_blocks.IMAGES, repository.name, {"count": 1})
+    return _holders(ledger.things(), cluster)
 
 
-def clear(world: World, cluster: Thing) -> None:
-    """Delete what owns something in AWS, in the design's order, and wait until AWS has let go of it."""
-    for balancer in _made(world, cluster, "service-controller", "aws_lb"):
-        world.clock.sleep(seconds_for("aws_lb", "delete", balancer.name))
-        if not _left(world, "load-balancer", balancer):
-            _remove_balancer(world, cluster, balancer)
-    for volume in _made(world, cluster, "ebs-csi", "aws_ebs_volume"):
-        world.clock.sleep(seconds_for("cluster.volume", "delete", volume.name))
-        if not _left(world, "volume", volume):
-            with world.transaction() as ledger:
-                ledger.drop(volume, verb="delete")
-    machines = karpenter_parts(world.things(provider="aws"), cluster.name)
-    if not machines:
-        return
-    world.clock.sleep(seconds_for("cluster.karpenter", "delete", cluster.name))
-    for machine in machines:
-        if machine.type == "aws_instance" and _left(world, "instance", machine):
+def let_go(world: World, cluster: Thing, held: Held) -> None:
+    """Have its controller delete what `held` holds in AWS, unless a fault has it forget that."""
+    for thing in [each for each in world.things(provider="aws") if each.key in held.keys]:
+        what = _LEAVINGS.get(thing.type)
+        if what is not None and _left(world, what, thing):
             continue
-        world.remove(machine.key)
+        if thing.type == "aws_lb":
+            _remove_balancer(world, cluster, thing)
+        elif thing.type == "aws_ebs_volume":
+            with world.transaction() as ledger:
+                ledger.drop(thing, verb="delete")
+        else:
+            # a machine's end takes its volume and interfaces along
+            world.remove(thing.key)
 
 
-def _made(world: World, cluster: Thing, by: str, type_: str) -> Sequence[Thing]:
+def _holders(things: Sequence[Thing], cluster: Thing) -> Sequence[Held]:
+    """What in the cluster holds what its controllers made in AWS."""
+    found = [
+        Held(
+            "Service",
+            "gateway",
+            "istio-ingress",
+            layer="infrastructure-configs",
+            finalizer="service.k8s.aws/resources",
+            controller="aws-load-balancer-controller",
+            seconds=seconds_for("aws_lb", "delete", balancer.name),
+            keys=(balancer.key,),
+        )
+        for balancer in _made(things, cluster, "service-controller", "aws_lb")
+    ]
+    found += [
+        claim(str(tags_of(volume)[_CLAIM_TAG]), keys=(volume.key,))
+        for volume in _made(things, cluster, "ebs-csi", "aws_ebs_volume")
+    ]
+    parts = karpenter_parts(things, cluster.name)
+    if not parts:
+        return found
+    seconds = seconds_for("cluster.karpenter", "delete", cluster.name)
+    karpenter = Held(
+        "NodePool",
+        "default",
+        layer="infrastructure-configs",
+        finalizer="karpenter.sh/termination",
+        controller="karpenter",
+        seconds=seconds,
+    )
+    machines = [each for each in parts if each.type == "aws_instance"]
+    found += [
+        replace(karpenter, kind="NodeClaim", name=f"default-{each.key[-5:]}", layer="", keys=(each.key,))
+        for each in machines
+    ]
+    return [*found, replace(karpenter, keys=tuple(each.key for each in parts if each not in machines))]
+
+
+def claim(name: str, *, keys: tuple[str, ...] = ()) -> Held:
+    """A PersistentVolumeClaim of the platform's, with the volume behind it."""
+    return Held(
+        "PersistentVolumeClaim",
+        name,
+        "platform",
+        layer="platform",
+        finalizer="kubernetes.io/pvc-protection",
+        seconds=seconds_for("cluster.volume", "delete", name),
+        keys=keys,
+    )
+
+
+def _made(things: Sequence[Thing], cluster: Thing, by: str, type_: str) -> Sequence[Thing]:
     """What a controller made for a cluster."""
     return [
         thing
-        for thing in world.things(provider="aws")
+        for thing in things
         if thing.type == type_ and thing.attributes.get(MADE_BY) == by and cluster_of(thing) == cluster.name
     ]
 
@@ -176,7 +232,7 @@ def _make_claims(ledger: Ledger, cluster: Thing) -> None:
         ledger, cluster, "ebs-csi", ledger.now + seconds_for("cluster.volume", "create", cluster.name)
     )
     extra = aws_parts.extra_tags(ledger, cluster, "aws-ebs-csi-driver", ("controller", "extraVolumeTags"))
-    for number, claim in enumerate(_CLAIMS):
+    for number, name in enumerate(_CLAIMS):
         machine = machines[number % len(machines)] if machines else None
         identity = maker.id_of("aws_ebs_volume")
         token = hashlib.sha256(identity.encode()).hexdigest()
@@ -193,7 +249,7 @@ def _make_claims(ledger: Ledger, cluster: Thing) -> None:
                 **aws_parts.owned(cluster),
                 "CSIVolumeName": f"pvc-{uuid.UUID(token[:32])}",
                 "ebs.csi.aws.com/cluster": "true",
-                "kubernetes.io/created-for/pvc/name": claim,
+                _CLAIM_TAG: name,
             },
         }
         maker.make("aws_ebs_volume", identity, attributes)

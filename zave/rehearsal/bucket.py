@@ -56,6 +56,10 @@ class SimulatedBucket:
             self._world.note("put", "aws_s3_object", key)
         return written
 
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file, durably. What a rehearsal puts there is small."""
+        self.put(key, path.read_bytes())
+
     def delete(self, key: str) -> None:
         """Delete; absent is fine."""
         self._ask("DeleteObject")

@@ -77,11 +77,20 @@ class SimulatedCloud:
         until = datetime.fromtimestamp(target, UTC)
         board = self._switchboard
         while (fire := board.next_fire(until=until)) is not None:
+            self._warn(until=fire.at)
             clock.advance(max(0.0, fire.at.timestamp() - clock.timestamp()))
             run = board.fire(fire)
             runs += [run] if run is not None else []
+        self._warn(until=until)
         clock.advance(max(0.0, target - clock.timestamp()))
         return runs
+
+    def _warn(self, *, until: datetime) -> None:
+        """Let time pass through every warning that is due by then."""
+        clock = self._world.clock
+        while (warning := self._switchboard.next_warning(until=until)) is not None:
+            clock.advance(max(0.0, warning.at.timestamp() - clock.timestamp()))
+            self._switchboard.send_warning(warning)
 
     def _bucket(self, name: str) -> SimulatedBucket:
         return SimulatedBucket(self._world, name=name, ask=partial(self._gate.ask, "s3"))

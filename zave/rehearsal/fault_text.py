@@ -25,6 +25,8 @@ Verb = Literal[
     "lose",
     "stale",
     "surge",
+    "keep",
+    "silent",
 ]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
@@ -32,10 +34,11 @@ GRAMMAR = """\
 fail create|update|delete|read TYPE [with "message"]
 fail build image [with "message"]
 fail join k3s [with "message"]
-fail reconcile NAME [with "message"]
+fail reconcile [helmrelease] NAME [with "message"]
 slow create|update|delete TYPE by 10x
 slow build image by 10x
 slow join k3s by 10x
+slow pull image by 10x
 hang create|update|delete TYPE [for 60s]
 hang build image [for 60s]
 hang join k3s [for 60s]
@@ -53,19 +56,22 @@ lose lock
 stale lock
 fail destroyer [with "message"]
 surge by N nodes
+keep finalizer KIND
+silent api
 each may end in: after N [calls]; once, twice, N times or always
-TYPE is a Terraform type or TYPE.NAME (image.NAME and k3s.NAME, too), both with * and ?"""
+TYPE is a Terraform type or TYPE.NAME (image.NAME and k3s.NAME, too), both with * and ?
+KIND is kustomization, service, persistentvolumeclaim, nodepool or nodeclaim, or KIND.NAME"""
 
 # what each verb may be asked to do
 _ACTIONS: dict[str, tuple[str, ...]] = {
     "fail": ("create", "update", "delete", "read", "build", "join", "reconcile"),
-    "slow": ("create", "update", "delete", "build", "join"),
+    "slow": ("create", "update", "delete", "build", "join", "pull"),
     "hang": ("create", "update", "delete", "build", "join"),
     "crash": ("create", "update", "delete", "read"),
     "refuse": ("delete",),
 }
 # these happen to one kind of thing only
-_ONLY_ON: dict[str, str] = {"build": "image", "join": "k3s"}
+_ONLY_ON: dict[str, str] = {"build": "image", "join": "k3s", "pull": "image"}
 # what a fault's action covers when it is one of these
 _COVERED: dict[str, tuple[str, ...]] = {
     "*": ("create", "update", "delete", "read"),
@@ -73,6 +79,7 @@ _COVERED: dict[str, tuple[str, ...]] = {
     # whoever asks AWS for anything, Terraform or not
     "any": ("create", "update", "delete", "read", "call"),
 }
+KEPT = ("kustomization", "service", "persistentvolumeclaim", "nodepool", "nodeclaim")
 LEAVINGS = ("load-balancer", "volume", "interface", "log-group", "instance")
 _TAIL_WORDS = ("after", "once", "twice", "always")
 _AWS = "aws_*"
@@ -92,8 +99,8 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 class Fault:
     """One fault. `type` and `name` are globs; `count` is None for ever; `seconds` are real ones.
 
-    `action` is what is disturbed: create, update, delete, read, build, join, reconcile, call, leave, run,
-    scale, or several of them: `*` (what Terraform does), `change` (without reading), `any`.
+    `action` is what is disturbed: create, update, delete, read, build, join, reconcile, pull, call, leave,
+    run, scale, release, ask, or several of them: `*` (what Terraform does), `change` (no reading), `any`.
     """
 
     verb: Verb
@@ -213,8 +220,9 @@ def _fail(words: _Words) -> Fault:
         return _with_message(words, Fault(verb="fail", action="run", type="destroyer"))
     if action != "reconcile":
         return _with_message(words, _on("fail", action, words))
-    name = words.matching(_NAME, "the name of a Kustomization").group()
-    fault = Fault(verb="fail", action=action, type="kustomization", name=name, count=None)
+    type_ = "helmrelease" if words.next_is("helmrelease") else "kustomization"
+    name = words.matching(_NAME, f"the name of a {type_}").group()
+    fault = Fault(verb="fail", action=action, type=type_, name=name, count=None)
     return _with_message(words, fault)
 
 
@@ -306,6 +314,20 @@ def _surge(words: _Words) -> Fault:
     return Fault(verb="surge", action="scale", type="cluster", factor=float(count))
 
 
+def _keep(words: _Words) -> Fault:
+    words.one_of("finalizer")
+    kind, dot, name = words.matching(_TARGET, " or ".join(KEPT)).group().partition(".")
+    if kind not in KEPT:
+        raise words.refused(f"{kind!r} where {' or '.join(KEPT)} should stand")
+    # a finalizer that nobody releases stays
+    return Fault(verb="keep", action="release", type=kind, name=name if dot else "*", count=None)
+
+
+def _silent(words: _Words) -> Fault:
+    words.one_of("api")
+    return Fault(verb="silent", action="ask", type="api", count=None)
+
+
 _BODIES: dict[str, Callable[[_Words], Fault]] = {
     "fail": _fail,
     "slow": _slow,
@@ -323,6 +345,8 @@ _BODIES: dict[str, Callable[[_Words], Fault]] = {
     "lose": _lock("lose"),
     "stale": _lock("stale"),
     "surge": _surge,
+    "keep": _keep,
+    "silent": _silent,
 }
 
 
@@ -377,6 +401,7 @@ _HEADS: dict[tuple[str, str], str] = {
     ("lose", "change"): "lose lock",
     ("stale", "change"): "stale lock",
     ("surge", "scale"): "surge",
+    ("silent", "ask"): "silent api",
 }
 
 
@@ -389,6 +414,7 @@ def _head(fault: Fault) -> str:
     begins = {
         "crash": f"crash provider on {fault.action}",
         "fill": "fill pool",
+        "keep": "keep finalizer",
         "leak": "leak",
         "leave": "leave",
         "quota": "quota",
@@ -396,7 +422,9 @@ def _head(fault: Fault) -> str:
     }
     begin = begins.get(fault.verb, f"{fault.verb} {fault.action}")
     if fault.action == "reconcile":
-        return f"{begin} {fault.name}"
+        return (
+            f"{begin} {fault.name}" if fault.type == "kustomization" else f"{begin} {fault.type} {fault.name}"
+        )
     if fault.verb == "fill":
         return begin if fault.name == "*" else f"{begin} {fault.name}"
     return f"{begin} {fault.type}" if fault.name == "*" else f"{begin} {fault.type}.{fault.name}"

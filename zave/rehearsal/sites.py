@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from zave.ports import Node
 from zave.rehearsal import aws_parts, aws_services
 from zave.rehearsal.aws_family import INSTANCE, cluster_of, tags_of
+from zave.rehearsal.flux_state import Held
 from zave.rehearsal.gate import Gate
 from zave.rehearsal.hypervisor import address_of
 from zave.rehearsal.ledger import Ledger
@@ -37,12 +38,17 @@ class Site(Protocol):
         """Whether the API of a control plane answers now."""
         ...
 
-    def provide(self, ledger: Ledger, machine: Thing, *, surge: int) -> None:
-        """Make what a bootstrapped platform has outside its cluster; `surge` are nodes for more pods."""
+    def provide(
+        self, ledger: Ledger, machine: Thing, *, claims: Sequence[Held], surge: int
+    ) -> Sequence[Held]:
+        """Make what a bootstrapped platform has outside its cluster, unless it is there; tell what holds it.
+
+        `claims` are those of the tree, `surge` are nodes for more pods.
+        """
         ...
 
-    def clear(self, machine: Thing) -> None:
-        """Delete that, and wait until it is gone."""
+    def let_go(self, machine: Thing, held: Held) -> None:
+        """Delete what `held` holds outside the cluster."""
         ...
 
 
@@ -100,10 +106,13 @@ class LibvirtSite:
         """Whether it runs: what `control_plane` found has joined."""
         return _runs(machine)
 
-    def provide(self, ledger: Ledger, machine: Thing, *, surge: int) -> None:
-        """Nothing: Services are node ports, volumes are folders of the nodes."""
+    def provide(
+        self, ledger: Ledger, machine: Thing, *, claims: Sequence[Held], surge: int
+    ) -> Sequence[Held]:
+        """Nothing is made: Services are of the nodes, volumes are folders of theirs. Claims are claims."""
+        return claims
 
-    def clear(self, machine: Thing) -> None:
+    def let_go(self, machine: Thing, held: Held) -> None:
         """Nothing."""
 
     def machines(self, instance: str) -> list[LabMachine]:
@@ -170,10 +179,12 @@ class AwsSite:
         """Whether the cluster is active."""
         return machine.state == "present"
 
-    def provide(self, ledger: Ledger, machine: Thing, *, surge: int) -> None:
-        """A load balancer, volumes, and Karpenter's nodes for a surge."""
-        aws_services.provide(ledger, machine, nodes=surge)
+    def provide(
+        self, ledger: Ledger, machine: Thing, *, claims: Sequence[Held], surge: int
+    ) -> Sequence[Held]:
+        """A load balancer, volumes, and Karpenter's nodes for a surge. Two claims stand for all."""
+        return aws_services.provide(ledger, machine, nodes=surge)
 
-    def clear(self, machine: Thing) -> None:
-        """Services, claims and node pools go, and with them what they made in AWS."""
-        aws_services.clear(self._world, machine)
+    def let_go(self, machine: Thing, held: Held) -> None:
+        """Its controller deletes in AWS what a Service, a claim or a node pool holds."""
+        aws_services.let_go(self._world, machine, held)

@@ -18,6 +18,7 @@ from zave.rehearsal.things import Thing
 from zave.rehearsal.world import World
 
 _KIND = "schedule"
+_WARNINGS = "warnings"
 # a StartDate further back than this is refused (EventBridge Scheduler user guide, schedule types)
 _PAST = timedelta(minutes=5)
 # from the third failed fire on each one alarms (design)
@@ -132,10 +133,25 @@ class SimulatedSwitchboard:
             told = f"from {schedule.first_fire_at.isoformat()} every {schedule.every} minutes"
             ledger.log("schedule", _KIND, schedule.instance, detail=told)
 
+    def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
+        """Have the topic told `text` at these moments and at no others; past ones are left out."""
+        self._ask("scheduler", "CreateSchedule")
+        now = self._world.clock.timestamp()
+        with self._world.transaction() as ledger:
+            ahead = sorted(moment.timestamp() for moment in moments if moment.timestamp() > now)
+            ledger.put_document(_WARNINGS, instance, {"moments": ahead, "text": text})
+
+    def warnings(self, instance: str) -> Sequence[datetime]:
+        """The moments still to come at which the topic is told, in order."""
+        self._ask("scheduler", "ListSchedules")
+        document = self._world.get_document(_WARNINGS, instance) or {"moments": []}
+        return [datetime.fromtimestamp(moment, UTC) for moment in document["moments"]]
+
     def remove_schedule(self, instance: str) -> None:
-        """Remove; absent is fine."""
+        """Remove, its warnings too; absent is fine."""
         self._ask("scheduler", "DeleteSchedule")
         with self._world.transaction() as ledger:
+            ledger.delete_document(_WARNINGS, instance)
             if ledger.delete_document(_KIND, instance):
                 ledger.log("unschedule", _KIND, instance)
 
@@ -174,6 +190,27 @@ class SimulatedSwitchboard:
             if document["enabled"] and due <= until.timestamp():
                 fires.append(Fire(datetime.fromtimestamp(due, UTC), instance))
         return min(fires, key=lambda fire: (fire.at, fire.instance), default=None)
+
+    def next_warning(self, *, until: datetime) -> Fire | None:
+        """The next warning that is due by `until`."""
+        due = [
+            Fire(datetime.fromtimestamp(document["moments"][0], UTC), instance)
+            for instance, document in self._world.documents(_WARNINGS).items()
+            if document["moments"] and document["moments"][0] <= until.timestamp()
+        ]
+        return min(due, key=lambda fire: (fire.at, fire.instance), default=None)
+
+    def send_warning(self, warning: Fire) -> None:
+        """What SNS would mail; no mail is sent, and without a confirmed address none would be."""
+        heard = "mailed" if self._confirmed(self._standing()) else "nobody confirmed the address"
+        with self._world.transaction() as ledger:
+            document = ledger.document(_WARNINGS, warning.instance)
+            if document is None:
+                return
+            left = [moment for moment in document["moments"] if moment > warning.at.timestamp()]
+            ledger.put_document(_WARNINGS, warning.instance, {**document, "moments": left})
+            said = str(document["text"]).partition("\n")[0]
+            ledger.log("warn", _TOPIC, warning.instance, detail=f"{said} (simulated: {heard})")
 
     def fire(self, fire: Fire) -> DestroyerRun | None:
         """Let a schedule fire: run the destroyer to its end, count failures, alarm from the third on."""
@@ -223,6 +260,9 @@ def _schedule_of(document: Mapping[str, Any]) -> Schedule:
         bundle_sha256=document["bundle_sha256"],
         every=document["every"],
         enabled=document["enabled"],
+        # worlds of earlier releases do not have them
+        programs=document.get("programs", ""),
+        programs_sha256=document.get("programs_sha256", ""),
     )
 
 
@@ -232,6 +272,8 @@ def _document(schedule: Schedule, before: Mapping[str, Any] | None) -> dict[str,
         "first_fire_at": schedule.first_fire_at.astimezone(UTC).isoformat(),
         "bundle": schedule.bundle,
         "bundle_sha256": schedule.bundle_sha256,
+        "programs": schedule.programs,
+        "programs_sha256": schedule.programs_sha256,
         "every": schedule.every,
         "enabled": schedule.enabled,
         # virtual Unix time up to which every fire has been seen to, and how many failed in a row

@@ -7,12 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
-from zave.spec.models import GitOps, Parsed, Problem, Repository, Section, duplicates, refuse
+from zave.spec.gitops import GitOps, Repository, gitops_problems
+from zave.spec.models import Parsed, Problem, Section, duplicates, refuse
 from zave.spec.network import (
     architecture_of,
     first_overlap,
     parse_account,
     parse_bucket,
+    parse_domain,
     parse_email,
     parse_instance_type,
     parse_private_cidr,
@@ -255,10 +257,16 @@ class AwsGitOps(GitOps):
     repository: Repository = Field(
         description="A Git repository that the cluster can reach (https://, ssh://, git@host:path). Required."
     )
-    profile: Literal["slim", "bigbang"] = Field(
+    profile: Literal["slim", "bigbang", "none"] = Field(
         default="slim",
         description="What is installed: slim fits 3 nodes of 4 vCPU and 8 GiB, bigbang wants 8 vCPU and "
-        "32 GB in all. Default: slim.",
+        "32 GB in all, none leaves a bare cluster. Default: slim.",
+    )
+    extras: Annotated[tuple[Literal["external-dns", "velero"], ...], Strict(False)] = Field(
+        default=(),
+        max_length=2,
+        description="What is added: external-dns (names in Route 53), velero (backups into a bucket). "
+        "Default: [].",
     )
 
 
@@ -281,6 +289,9 @@ class AwsIngress(Section):
 
     service: Literal["load-balancer"] = Field(
         default="load-balancer", description="Kind of Service of the gateway. Default: load-balancer."
+    )
+    domain: Annotated[str | None, Parsed(parse_domain, example="demo.example.org")] = Field(
+        default=None, description="Domain under which services are named. Default: none."
     )
 
 
@@ -328,6 +339,14 @@ class AwsSpec(Section):
             )
 
     def _gitops_problems(self) -> Iterator[Problem]:
+        gitops = self.gitops
+        yield from gitops_problems(gitops, profile=gitops.profile, extras=gitops.extras)
+        if "external-dns" in gitops.extras and self.ingress.domain is None:
+            yield Problem(
+                ("gitops", "extras", gitops.extras.index("external-dns")),
+                "the extra external-dns needs a domain to write names under",
+                "set ingress.domain, or remove the extra",
+            )
         if self.gitops.repository == LOCAL:
             yield Problem(
                 ("gitops", "repository"),

@@ -158,6 +158,7 @@ def _complaint(detail: ErrorDetails, context: dict[str, Any]) -> tuple[str, str]
         "bool_type": ("is not true or false", "write true or false, without quotes"),
         "int_type": ("is not a whole number", "write a whole number, without quotes"),
         "tuple_type": ("is not a list", "write a list, such as [a, b]"),
+        "dict_type": ("is not a mapping of names to values", "write {name: value}"),
         "model_type": ("is not a mapping of keys to values", "write {key: value}"),
         "greater_than_equal": (f"is less than {least}", f"use {least} or more"),
         "less_than_equal": (f"is more than {most}", f"use {most} or less"),

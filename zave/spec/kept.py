@@ -93,6 +93,8 @@ def _encoded(value: Any) -> Any:
         return {"section": {name: _encoded(getattr(value, name)) for name in fields}}
     if isinstance(value, tuple):
         return {"tuple": [_encoded(each) for each in value]}
+    if isinstance(value, dict):
+        return {"mapping": {name: _encoded(each) for name, each in value.items()}}
     if isinstance(value, IPv4Network):
         return {"network": str(value)}
     if value is None or type(value) in (bool, int, float, str):
@@ -106,4 +108,6 @@ def _decoded(value: Any) -> Any:
     ((kind, held),) = value.items()
     if kind == "section":
         return KeptSection({name: _decoded(each) for name, each in held.items()})
+    if kind == "mapping":
+        return {name: _decoded(each) for name, each in held.items()}
     return IPv4Network(held) if kind == "network" else tuple(_decoded(each) for each in held)

@@ -7,7 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
-from zave.spec.models import GitOps, Parsed, Problem, Repository, Section, duplicates, refuse
+from zave.errors import UsageError
+from zave.spec.extras import parse_addresses
+from zave.spec.gitops import GitOps, Repository, gitops_problems
+from zave.spec.models import Parsed, Problem, Section, duplicates, refuse
 from zave.spec.network import first_overlap, parse_domain, parse_private_cidr
 from zave.spec.places import (
     parse_export,
@@ -174,6 +177,12 @@ class LabGitOps(GitOps):
         description="What is installed: slim fits 3 nodes of 4 vCPU and 8 GiB, bigbang wants 8 vCPU and "
         "32 GB in all, none leaves a bare cluster without Flux. Default: slim.",
     )
+    extras: Annotated[tuple[Literal["metallb", "velero"], ...], Strict(False)] = Field(
+        default=(),
+        max_length=2,
+        description="What is added: metallb (load balancers, by ARP), velero (backups into a bucket). "
+        "Default: [].",
+    )
 
 
 class Mirror(Section):
@@ -191,7 +200,11 @@ class Mirror(Section):
 class LabRegistry(Section):
     """Where container images are kept."""
 
-    kind: Literal["local"] = Field(default="local", description="local: in the cluster. Default: local.")
+    kind: Literal["local", "harbor", "none"] = Field(
+        default="local",
+        description="local: a plain one in the cluster; harbor: Harbor, with profile slim; none: there is "
+        "none. Default: local.",
+    )
     mirrors: Annotated[tuple[Mirror, ...], Strict(False)] = Field(
         default=(),
         max_length=32,
@@ -291,6 +304,7 @@ class LibvirtSpec(Section):
                 *self._network_problems(),
                 *self._node_problems(),
                 *self._access_problems(),
+                *self._gitops_problems(),
                 *self.registry.problems(),
                 *self.storage.problems(),
             ]
@@ -351,4 +365,32 @@ class LibvirtSpec(Section):
         if self.artifacts.folder and self.artifacts.url:
             yield Problem(
                 ("artifacts", "url"), "artifacts has a folder and a URL: only one can be used", "remove one"
+            )
+
+    def _gitops_problems(self) -> Iterator[Problem]:
+        gitops = self.gitops
+        yield from gitops_problems(gitops, profile=gitops.profile, extras=gitops.extras)
+        if self.registry.kind == "harbor" and gitops.profile != "slim":
+            yield Problem(
+                ("registry", "kind"),
+                f"registry.kind harbor needs profile slim for its gateway; this is {gitops.profile}",
+                "use kind: local, or set gitops.profile: slim",
+            )
+        wanted = gitops.variables.get("metallb_addresses")
+        if wanted is not None and "metallb" in gitops.extras:
+            yield from self._address_problems(wanted)
+
+    def _address_problems(self, wanted: str) -> Iterator[Problem]:
+        """MetalLB answers by ARP: for addresses of the nodes' own network, and for nobody else's."""
+        try:
+            first, last = parse_addresses(wanted)
+        except UsageError:
+            # told already, with all the other variables
+            return
+        cidr = self.libvirt.network.cidr
+        if first not in cidr or last not in cidr:
+            yield Problem(
+                ("gitops", "variables", "metallb_addresses"),
+                f"gitops.variables: {wanted} is not in the nodes' network {cidr}",
+                "choose addresses at the end of that range",
             )

@@ -39,7 +39,10 @@ def _known_or_parsed(text: bytes, *, where: str, kept: Path | None) -> "Spec":
     if known is not None:
         return known
     spec = parse_spec(text, where=where)
-    specs.keep(text, spec, spec_document(spec))
+    document = spec_document(spec)
+    # the record will hold the document, and `down` works from the record
+    for same in {text, _recorded(document)}:
+        specs.keep(same, spec, document)
     return spec
 
 
@@ -75,8 +78,12 @@ def spec_document(spec: "Spec") -> dict[str, Any]:
 
 def spec_from_document(document: Mapping[str, Any], *, where: str, kept: Path | None = None) -> "Spec":
     """The spec that `spec_document` wrote, checked again; `where` names the record in errors."""
-    # JSON is YAML: what comes from a record goes through the same checks as a file
-    return _known_or_parsed(json.dumps(document, indent=1).encode(), where=where, kept=kept)
+    return _known_or_parsed(_recorded(document), where=where, kept=kept)
+
+
+def _recorded(document: Mapping[str, Any]) -> bytes:
+    """`document` as text. JSON is YAML: what comes from a record goes through the same checks as a file."""
+    return json.dumps(document, indent=1).encode()
 
 
 def spec_schema(kind: str) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zave.errors import UsageError
-from zave.spec.places import parse_branch, parse_repository
 from zave.spec.yaml_loader import KeyPath
 
 # the types of pydantic errors that carry a message of ours
@@ -80,14 +79,3 @@ def duplicates(items: Iterable[object]) -> list[int]:
             repeated.append(index)
         seen.add(item)
     return repeated
-
-
-Repository = Annotated[str, Parsed(parse_repository, example="https://git.example.org/me/platform.git")]
-
-
-class GitOps(Section):
-    """Where the platform's desired state is kept."""
-
-    branch: Annotated[str, Parsed(parse_branch, example="main")] = Field(
-        default="main", description="Branch that Flux follows. Default: main."
-    )

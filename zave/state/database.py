@@ -20,7 +20,7 @@ class Database:
     """The open database of `directory`. `machine_clock` names backups; they are real things."""
 
     def __init__(self, directory: StateDirectory, *, machine_clock: Clock | None = None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._clock = machine_clock or SystemClock()
         opened = Opening(directory, clock=self._clock).run()
         self.notices = list(opened.notices)
@@ -67,13 +67,13 @@ class Database:
 
     def backup(self) -> Path:
         """Write a verified copy into the backups; returns its path. Raises StateError."""
-        folder = self._directory.backups
+        folder = self.directory.backups
         with self._turn, self._translated():
             try:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 return back_up(self._connection, folder, now=self._clock.now())
             except (DamagedError, OSError) as error:
-                raise self._failure(f"cannot make a backup of {self._directory.database}", error) from error
+                raise self._failure(f"cannot make a backup of {self.directory.database}", error) from error
 
     def close(self) -> None:
         """Close; a second call does nothing."""
@@ -92,16 +92,16 @@ class Database:
             raise self._failure("the record refuses what contradicts it", error) from error
         except sqlite3.Error as error:
             if is_damage(error):
-                brief = f"{self._directory.database} is damaged"
+                brief = f"{self.directory.database} is damaged"
             else:
-                brief = f"{self._directory.database} cannot be read or written"
+                brief = f"{self.directory.database} cannot be read or written"
             raise self._failure(brief, error) from error
 
     def _failure(self, brief: str, error: Exception) -> StateError:
         return StateError(
             brief,
             details=str(error),
-            where=str(self._directory.database),
+            where=str(self.directory.database),
             resolution=(
                 "check the disk and its free space, then give the same command again: it checks the record "
                 "first, restores it if it must, and goes on where this run stopped"

@@ -107,6 +107,11 @@ class StateDirectory:
         return self.base / "checked-specs"
 
     @property
+    def prices(self) -> Path:
+        """What `zave prices update` keeps: the same for a rehearsal, whose bill is the real one's."""
+        return self.base / "prices.json"
+
+    @property
     def database(self) -> Path:
         """The file of `StateStore`."""
         return self.root / "state.db"

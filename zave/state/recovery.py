@@ -8,7 +8,6 @@ repairers queue. Both are freed by the kernel when their holder dies.
 import contextlib
 import fcntl
 import os
-import shlex
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from zave.clock import Clock, rfc3339
-from zave.errors import StateError
+from zave.errors import StateError, UsageError
 from zave.state.directory import StateDirectory
 from zave.state.integrity import (
     BUSY_SECONDS,
@@ -93,6 +92,33 @@ class Opening:
         except BaseException:
             users.close()
             raise
+
+    def start_empty(self) -> Path | None:
+        """Begin an empty record where the old one is lost; the folder with what was left of it, if anything.
+
+        The user has been told. Raises UsageError, and changes nothing, while there is a usable record or
+        a good backup of one.
+        """
+        self.directory.prepare()
+        watermark = Watermark(self.directory.watermark)
+        with contextlib.ExitStack() as locks:
+            queue, users = FileLock(self.directory.repair_lock), FileLock(self.directory.users_lock)
+            for lock in (queue, users):
+                locks.callback(lock.close)
+                self._take(lock, fcntl.LOCK_EX)
+            best = None if self._trouble(watermark) is None else self._best_backup()[0]
+            if best is not None or self._trouble(watermark) is None:
+                raise UsageError(
+                    "the record is not lost" if best is None else f"there is a good backup: {best}",
+                    where=str(self.directory.database),
+                    resolution="run the same command without --new-record",
+                )
+            kept = self._keep_aside(self.clock.now())
+            # the logs first: SQLite would replay them into the new file
+            for file in reversed(self.directory.database_files):
+                file.unlink(missing_ok=True)
+            self._create(watermark)
+            return kept
 
     def _take(self, lock: FileLock, operation: int) -> None:
         if not lock.take(operation, patience=self.patience):
@@ -249,7 +275,6 @@ class Opening:
         return [f"{run_id} ({instance})" for run_id, instance in sorted(missing)]
 
     def _hopeless(self, trouble: _Trouble, rejected: Sequence[str]) -> StateError:
-        root = self.directory.root
         return StateError(
             f"zave's record cannot be used: {self.directory.database} {trouble.text}, "
             "and there is no good backup",
@@ -257,8 +282,8 @@ class Opening:
             where=str(self.directory.database),
             resolution=(
                 f"nothing was changed. Put a good copy at {self.directory.database}, or start with an empty "
-                f"record: mv {shlex.quote(str(root))} {shlex.quote(f'{root}.kept')} (it keeps Terraform's "
-                "state of every instance). What exists then has to be found with `zave sweep`"
+                "record and find again what stands, one instance after the other: "
+                "`zave adopt ENV --new-record`, then `zave adopt ENV`"
             ),
         )
 

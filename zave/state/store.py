@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from zave.clock import Clock, from_rfc3339, rfc3339
+from zave.clock import Clock, SystemClock, from_rfc3339, rfc3339
 from zave.errors import StateError
 from zave.state import rows
 from zave.state.database import Database
@@ -28,6 +28,7 @@ from zave.state.records import (
     StepState,
     StepVerb,
 )
+from zave.state.recovery import Opening
 from zave.state.run_id import next_run_id
 
 # a median of more would follow a new machine too slowly
@@ -49,6 +50,19 @@ class StateStore:
         `clock` is the world's: it dates the records.
         """
         return cls(Database(directory), clock=clock)
+
+    @staticmethod
+    def start_empty(directory: StateDirectory) -> Path | None:
+        """Begin an empty record where the old one is lost; where what was left of it is kept, if anything.
+
+        Raises UsageError while there is a usable record or a good backup.
+        """
+        return Opening(directory, clock=SystemClock()).start_empty()
+
+    @property
+    def prices(self) -> Path:
+        """Where refreshed prices are kept, if anybody ever refreshed them."""
+        return self._database.directory.prices
 
     def close(self) -> None:
         """Close the database; a second call does nothing."""

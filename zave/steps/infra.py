@@ -28,8 +28,14 @@ Variables = Callable[[Mapping[str, Mapping[str, Any]]], dict[str, Any]]
 
 
 def guard_of(site: Site) -> StateGuard:
-    """The guard over the instance's local Terraform state."""
-    return StateGuard(root=site.state_folder, copies=site.folder.terraform_copies)
+    """The guard over the instance's Terraform state, wherever the root's backend keeps it."""
+    copies, cloud = site.folder.terraform_copies, site.tools.cloud
+    if cloud is None or site.backend_override is not None:
+        return StateGuard(root=site.state_folder, copies=copies)
+    from zave.aws.state_guard import BucketGuard
+
+    working = site.folder.terraform
+    return BucketGuard(site.state_folder, copies, cloud=cloud, instance=site.instance, working=working)
 
 
 def seal_of(site: Site) -> StateSeal | None:
@@ -72,7 +78,7 @@ class Infra:
     root: RootTemplate
     variables: Variables
     inputs: Callable[[], Mapping[str, Any]]
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], object] | None = None
     ready: Callable[[], object] | None = None
     planned: Callable[[Plan, StepRun], None] | None = None
     name: str = "infra"

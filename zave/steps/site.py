@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zave.ports import Clock, Cluster, Hypervisor, ImageBuilder, Inventory
-from zave.ports.cloud import Cloud
+from zave.ports.cloud import Cloud, Programs
+from zave.ports.flux import Flux, Repository
 from zave.ports.machines import Machines, Releases
 from zave.project import Project
 from zave.state.directory import InstanceFolder
 from zave.state.store import StateStore
 
 if TYPE_CHECKING:
+    from zave.aws.preconditions import AccountFacts
     from zave.tools.terraform_factory import BoundTerraform
 
 
@@ -28,7 +30,9 @@ class Tools:
 
     `inventory` is the platform's own: a host's, a cloud's. `identify` tells by which name the
     inventory will show an object of a type with the given arguments, None when that is not known.
-    `machines` and `releases` are a home lab's: AWS runs its machines and pins EKS itself.
+    `machines` and `releases` are a home lab's: AWS runs its machines and pins EKS itself. `flux` and
+    `repository` are there wherever a cluster can be handed to Flux. `facts` are a cloud account's.
+    `programs` packs what a cloud's destroyer runs; None where its machines have zave already.
     """
 
     terraform: "BoundTerraform"
@@ -41,6 +45,10 @@ class Tools:
     identify: Callable[[str, Mapping[str, Any]], str | None] = by_name
     machines: Machines | None = None
     releases: Releases | None = None
+    flux: Flux | None = None
+    repository: Repository | None = None
+    facts: "AccountFacts | None" = None
+    programs: Programs | None = None
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,29 @@
 """Step `state-backend`: the account is the right one and has its standing parts; nothing is made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zave.aws.preconditions import Finding, require
 from zave.aws.sweep import take_baseline
 from zave.engine.step import Probe, StepRun, digest
 from zave.errors import PreconditionError
+from zave.events import Notice
 from zave.ports.cloud import Cloud
 
 
 @dataclass(frozen=True)
 class StateBackend:
-    """Checks who asks, that bucket and switch machinery stand, and notes what was there before.
+    """Checks what must be so before anything is made, and notes what was there; makes nothing.
 
-    `account` is the spec's, None where it leaves it open.
+    `account` is the spec's, None where it leaves it open. `look` looks at the account: who asks, quotas,
+    names, leftovers.
     """
 
     cloud: Cloud
     instance: str
     account: str | None
+    look: Callable[[], Sequence[Finding]]
     name: str = "state-backend"
     needs: tuple[str, ...] = ()
 
@@ -33,14 +37,13 @@ class StateBackend:
         return Probe(not missing, f"the account lacks {', '.join(missing)}" if missing else "")
 
     def do(self, run: StepRun) -> dict[str, Any]:
-        """Refuse a wrong account and an account that is not set up; note what stands already."""
+        """Refuse an account in which something is missing or that is not set up; note what stands already."""
+        findings = self.look()
+        require(findings)
+        for finding in findings:
+            if finding.level == "warning":
+                run.emit(Notice("warning", finding.what, resolution=finding.fix, step=run.step))
         caller = self.cloud.caller()
-        if self.account is not None and caller.account != self.account:
-            raise PreconditionError(
-                f"these credentials belong to account {caller.account}, the spec says {self.account}",
-                where=caller.arn,
-                resolution="use the credentials of the spec's account, or change aws.account",
-            )
         missing = self.cloud.switchboard.machinery().missing
         if missing:
             raise PreconditionError(

@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zave.aws.bundle import InstanceFacts, Packed, build_bundle
-from zave.aws.switch import arm
+from zave.aws.switch import WARN, arm
 from zave.clock import rfc3339
 from zave.engine.step import Probe, StepRun, digest
-from zave.ports.cloud import Cloud
+from zave.ports.cloud import Cloud, StoredPrograms
 from zave.render import write_tfvars
 from zave.steps.infra import VARIABLES, Variables
 from zave.steps.render import RootTemplate
@@ -21,7 +22,7 @@ from zave.steps.site import Site
 class TtlSwitch:
     """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry.
 
-    `beside` is what can be done while the proof runs.
+    `beside` is what can be done while the proof runs. `warn`: seconds before the expiry, for mails.
     """
 
     site: Site
@@ -32,6 +33,7 @@ class TtlSwitch:
     spec: Mapping[str, Any]
     ttl: float
     beside: Callable[[StepRun], AbstractContextManager[None]]
+    warn: tuple[int, ...] = WARN
     name: str = "ttl-switch"
     needs: tuple[str, ...] = ("state-backend", "render")
 
@@ -59,6 +61,7 @@ class TtlSwitch:
                 instance=self.site.instance,
                 ttl=self.ttl,
                 bundle=packed,
+                warn=self.warn,
             )
         record = self.site.store.instance(self.site.instance)
         if record is not None:
@@ -73,5 +76,19 @@ class TtlSwitch:
         """Nothing here: the switch outlives what it destroys, until the inventory is empty."""
 
     def _pack(self, run: StepRun) -> Packed:
-        write_tfvars(self.site.folder.terraform / VARIABLES, self.variables(run.outputs))
-        return build_bundle(self.site.folder.terraform, spec=self.spec, facts=self.facts())
+        root = self.site.folder.terraform
+        write_tfvars(root / VARIABLES, self.variables(run.outputs))
+        programs = self._programs(run, root)
+        return build_bundle(root, spec=self.spec, facts=self.facts(), programs=programs)
+
+    def _programs(self, run: StepRun, root: Path) -> StoredPrograms | None:
+        """What the destroyer is to run, in the bucket; None where it needs nothing from here."""
+        tools = self.site.tools
+        if tools.programs is None:
+            return None
+
+        def initialise() -> None:
+            # before the root is packed: the providers, and the lock file that pins them, go along
+            tools.terraform(root=root, log=run.log).init()
+
+        return tools.programs.store(root, bucket=self.cloud.bucket, initialise=initialise, say=run.say)

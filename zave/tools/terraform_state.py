@@ -117,6 +117,9 @@ class StateGuard:
         """The state's path."""
         return self.root / STATE_FILE
 
+    def refresh(self) -> None:
+        """Bring the state to where it is looked at: a local one is there already."""
+
     def seal(self) -> StateSeal:
         """Verify the state, keep a copy, and return what the record should remember of it.
 

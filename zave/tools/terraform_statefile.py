@@ -92,6 +92,7 @@ def write_durably(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
+        # an interruption too: it goes on, and no half-written copy of a state is left behind
         Path(name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)

@@ -23,6 +23,7 @@ def render_cost(cost: Mapping[str, Any], *, style: Style | None = None) -> str:
     if cost["estimate"] is not None:
         hours = f"{cost['estimate']['hours']:g} h, traffic and logs included"
         lines.append(f"  estimated      {_range(cost['estimate'])}  ({hours})")
+    lines += _actual(cost.get("actual"))
     if cost["lines"]:
         heads = ["item", "now", "unit", "rate", "an hour", "spent", "at expiry", "as of"]
         rows = [_row(line) for line in cost["lines"]]
@@ -30,6 +31,19 @@ def render_cost(cost: Mapping[str, Any], *, style: Style | None = None) -> str:
     for title, names in (("without a price", cost["unpriced"]), ("not metered", cost["unmetered"])):
         lines += [f"  {title}: {clean(name)}" for name in names]
     return "\n".join(lines) + "\n"
+
+
+def _actual(actual: Mapping[str, Any] | None) -> list[str]:
+    """What AWS billed, where it was asked."""
+    if actual is None:
+        return []
+    asked = f"Cost Explorer, {actual['since']} on; asking cost {dollars(actual['usd_of_requests'])}"
+    lines = [f"  billed by AWS  {dollars(actual['usd'])}  ({asked})"]
+    lines += [f"    {dollars(each['usd'])}  {clean(each['service'])}" for each in actual["services"]]
+    if not actual["services"]:
+        # it lags, and a tag counts only from its activation on
+        lines.append("    nothing yet: it lags by a day, and zave:instance must be a cost allocation tag")
+    return lines
 
 
 def _row(line: Mapping[str, Any]) -> tuple[str, ...]:

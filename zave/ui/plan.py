@@ -30,6 +30,7 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     lines += _changes(plan.get("terraform"))
     lines += _machines(plan.get("machines") or (), style)
     lines += _shortages(plan.get("shortages") or (), style)
+    lines += _parity(plan.get("parity"), style)
     lines += _cost(plan.get("cost"))
     return "\n".join(lines) + "\n"
 
@@ -51,6 +52,23 @@ def _shortages(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
         mark = style.paint("NO ROOM", "bad") if shortage["refused"] else style.paint("short", "warn")
         lines += [f"{mark}  {one_line(shortage['what'])}", f"  next: {one_line(shortage['fix'])}"]
     return lines
+
+
+def _parity(parity: Mapping[str, Any] | None, style: Style) -> list[str]:
+    if parity is None:
+        return []
+    other = one_line(parity["with"] or "the environment beside it")
+    if parity["in_parity"]:
+        return ["", f"Parity: one platform with {other}"]
+    if parity["problem"] is not None:
+        return ["", f"Parity: not compared with {other}: {one_line(parity['problem'])}"]
+    kinds = {
+        "undeclared": "differences that are not declared",
+        "undefined": "variables that Flux would refuse",
+        "unused": "declarations that nothing needs",
+    }
+    told = ", ".join(f"{parity[key]} {what}" for key, what in kinds.items() if parity[key])
+    return ["", f"Parity: {style.paint(f'not the same platform as {other}', 'warn')}: {told}"]
 
 
 def _changes(terraform: Mapping[str, Any] | None) -> list[str]:

@@ -22,11 +22,15 @@ Environment = Mapping[str, Any]
 def render_status(status: Mapping[str, Any], *, style: Style | None = None) -> str:
     """A `zave/status/v1` document as text."""
     style = style or Style()
-    found = status["environments"]
+    found, others = status["environments"], status.get("unrecorded", ())
+    beside = _unrecorded(others, style) if others else ""
     if not found:
-        return "nothing is recorded: zave up homelab --rehearse is a good start\n"
-    if len(found) == 1:
-        return _story(found[0], style)
+        return beside or "nothing is recorded: zave up homelab --rehearse is a good start\n"
+    told = _story(found[0], style) if len(found) == 1 else _overview(found, style)
+    return f"{told}\n{beside}" if beside else told
+
+
+def _overview(found: Sequence[Environment], style: Style) -> str:
     columns = [
         "name",
         "environment",
@@ -39,6 +43,24 @@ def render_status(status: Mapping[str, Any], *, style: Style | None = None) -> s
         "at work",
     ]
     return table(columns, [_row(each, style) for each in found])
+
+
+def _unrecorded(others: Sequence[Mapping[str, Any]], style: Style) -> str:
+    """Colleagues' demos, or one's own whose record is lost: names and owners are other people's text."""
+    rows = [
+        (
+            one_line(each["name"]),
+            one_line(each["owner"] or "-"),
+            _moment(each["since"]),
+            _moment(each["expires_at"]) if each["expires_at"] else style.paint("NO END", "bad"),
+            f"{dollars(each['usd_per_hour'])}/h",
+            f"zave adopt {one_line(each['name'])}" + (" --rehearse" if each["rehearsal"] else ""),
+        )
+        for each in others
+    ]
+    places = ", ".join(sorted({one_line(each["source"]) for each in others}))
+    shown = table(["name", "owner", "since", "expires", "cost", "to record it"], rows)
+    return f"not recorded here, in {places}:\n" + "".join(f"  {line}\n" for line in shown.splitlines())
 
 
 def _switch(switch: Mapping[str, Any], style: Style) -> str:
@@ -113,8 +135,8 @@ def _nodes(each: Environment) -> str:
 
 
 def _moment(text: str | None) -> str:
-    # seconds and their fractions tell a reader nothing here; the JSON has them
-    return "-" if text is None else f"{text[:10]} {text[11:16]}Z"
+    # seconds and their fractions tell a reader nothing here; the JSON has them; a tag may say anything
+    return "-" if text is None else one_line(f"{text[:10]} {text[11:16]}Z")
 
 
 def _receipt(receipt: Mapping[str, Any], style: Style) -> str:

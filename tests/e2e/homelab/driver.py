@@ -26,7 +26,7 @@ from zave.tools.gpg import Gpgv
 
 ENVIRONMENT = "e2e"
 RELEASE = "v1.35.9+k3s1"
-STANDIN = Path(__file__).with_name("k3s")
+STANDIN = Path(__file__).with_name("standin_k3s.py")
 # emulated machines on a busy host: minutes each
 LONGEST = 3600.0
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.homelab.host import LabHost, lab_host
-from tests.e2e.homelab.root import KEY, Root, actions, new_root, provider_mirror
-from tests.e2e.homelab.tiny_image import UnavailableError, tiny_image
+from tests.e2e.homelab.host import LabHost
+from tests.e2e.homelab.root import KEY, Root, actions, new_root
 from zave.rehearsal.mirror import install_mirror
 from zave.tools.terraform_mirror import cli_configuration
 
@@ -24,33 +23,12 @@ MACHINES = ("control-plane-1", "worker-1", "worker-2")
 KNOWN_FAULT = "Provider produced inconsistent result after apply"
 
 
-@pytest.fixture(scope="module")
-def mirror() -> Path:
-    return provider_mirror()
-
-
-@pytest.fixture(scope="module")
-def host(mirror: Path) -> Iterator[LabHost]:
-    assert mirror
-    with lab_host() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def image(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert host
-    try:
-        return tiny_image(tmp_path_factory.mktemp("tiny"))
-    except UnavailableError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
-def root(tmp_path: Path, mirror: Path, host: LabHost, image: Path) -> Iterator[Root]:
+def root(tmp_path: Path, mirror: Path, host: LabHost, tiny: Path) -> Iterator[Root]:
     """A root with nothing applied; whatever a test leaves on the host is taken away."""
     before = host.inventory()
     made = new_root(tmp_path / "root", cli_configuration(mirror, tmp_path / "terraformrc"), host=host)
-    made.write(workers=0, image=image)
+    made.write(workers=0, image=tiny)
     made.terraform("init", "-input=false")
     yield made
     made.run("destroy", "-input=false", "-auto-approve")
@@ -70,13 +48,13 @@ def numbers(host: LabHost) -> dict[str, str]:
     return {name: host.virsh("domid", name).strip() for name in host.virsh("list", "--name").split()}
 
 
-def test_a_lab_grows_changes_shrinks_and_goes(root: Root, host: LabHost, image: Path) -> None:
-    root.write(workers=1, image=image)
+def test_a_lab_grows_changes_shrinks_and_goes(root: Root, host: LabHost, tiny: Path) -> None:
+    root.write(workers=1, image=tiny)
     assert set(map(tuple, root.apply().values())) == {("create",)}
     root.converged()
     first = numbers(host)
 
-    root.write(workers=2, image=image)
+    root.write(workers=2, image=tiny)
     resources = ("cloudinit_disk.seed", "domain.this", "volume.disk", "volume.seed")
     new = {address(MACHINES[2], f"libvirt_{resource}"): ["create"] for resource in resources}
     assert root.apply() == new
@@ -85,12 +63,12 @@ def test_a_lab_grows_changes_shrinks_and_goes(root: Root, host: LabHost, image: 
 
     # another seed is for machines that boot for the first time
     running = numbers(host)
-    root.write(workers=2, image=image, key=KEY.replace("me@", "you@"))
+    root.write(workers=2, image=tiny, key=KEY.replace("me@", "you@"))
     assert {a.rpartition("libvirt_")[2] for a in root.apply()} == {"cloudinit_disk.seed", "volume.seed"}
     assert numbers(host) == running
     root.converged()
 
-    root.write(workers=1, image=image, key=KEY.replace("me@", "you@"))
+    root.write(workers=1, image=tiny, key=KEY.replace("me@", "you@"))
     assert set(map(tuple, root.apply().values())) == {("delete",)}
     assert set(numbers(host)) == {domain(name) for name in MACHINES[:2]}
 
@@ -121,11 +99,11 @@ def test_machines_are_what_the_spec_says(root: Root, host: LabHost) -> None:
 
 
 def test_another_size_is_changed_in_place_although_the_provider_says_that_it_failed(
-    root: Root, host: LabHost, image: Path
+    root: Root, host: LabHost, tiny: Path
 ) -> None:
     root.apply()
     uuid = host.virsh("domuuid", domain(MACHINES[0]))
-    root.write(workers=0, image=image, memory="640MiB")
+    root.write(workers=0, image=tiny, memory="640MiB")
     assert actions(root.plan()["resource_changes"]) == {
         address(MACHINES[0], "libvirt_domain.this"): ["update"]
     }
@@ -154,10 +132,15 @@ def test_what_somebody_removes_is_made_again(root: Root, host: LabHost) -> None:
     root.converged()
 
 
-def test_a_machine_that_gets_no_lease_fails_and_leaves_no_domain(root: Root, host: LabHost) -> None:
-    # another machine's address is not leased to it: nobody answers
+def test_a_machine_that_gets_no_lease_fails_and_leaves_no_domain(
+    root: Root, host: LabHost, tmp_path: Path
+) -> None:
+    # nothing boots from an empty disk, so nobody asks for a lease
+    empty = tmp_path / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(empty), "64M"], check=True)
+    root.write(workers=0, image=empty)
     variables = root.folder / "terraform-modules/libvirt-vm/variables.tf"
-    variables.write_text(variables.read_text().replace("default     = 600", "default     = 1"))
+    variables.write_text(variables.read_text().replace("default     = 600", "default     = 5"))
     told = root.run("apply", "-input=false", "-auto-approve").stderr
     assert "timeout waiting for IP address" in told
     assert numbers(host) == {}
@@ -165,9 +148,9 @@ def test_a_machine_that_gets_no_lease_fails_and_leaves_no_domain(root: Root, hos
 
 
 def test_terraform_that_was_killed_leaves_what_the_next_apply_names(
-    root: Root, host: LabHost, image: Path
+    root: Root, host: LabHost, tiny: Path
 ) -> None:
-    root.write(workers=1, image=image)
+    root.write(workers=1, image=tiny)
     with (root.folder / "killed.log").open("wb") as log:
         victim = subprocess.Popen(
             root.argv("apply", "-input=false", "-auto-approve"),
@@ -196,7 +179,7 @@ def test_terraform_that_was_killed_leaves_what_the_next_apply_names(
     root.converged()
 
 
-def test_rehearsal_and_reality_plan_the_same(root: Root, image: Path, tmp_path: Path) -> None:
+def test_rehearsal_and_reality_plan_the_same(root: Root, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "world").mkdir(mode=0o700)
     rehearsed = new_root(
@@ -208,7 +191,7 @@ def test_rehearsal_and_reality_plan_the_same(root: Root, image: Path, tmp_path: 
     )
     plans = []
     for each in (root, rehearsed):
-        each.write(workers=2, image=image)
+        each.write(workers=2, image=tiny)
         each.terraform("init", "-input=false")
         plans.append({change["address"]: change for change in each.plan()["resource_changes"]})
     real, simulated = plans

@@ -91,7 +91,8 @@ def test_the_destroyer_deletes_nothing_but_what_its_instance_names(made: Demo) -
     for statement in statements:
         if all(action.split(":")[1].startswith(CHANGES_NOTHING) for action in actions_of(statement)):
             continue
-        if actions_of(statement) == ["sns:Publish"]:
+        # of the one role that schedules fire with
+        if actions_of(statement) == ["iam:PassRole"]:
             continue
         scope = json.dumps([statement.get("Condition"), statement["Resource"]])
         assert "${aws:PrincipalTag/instance}" in scope, statement
@@ -115,49 +116,3 @@ def test_the_destroyer_is_bounded_and_can_make_nothing(made: Demo, account_objec
         for action in actions_of(statement)
     }
     assert granted <= set(allowed)
-
-
-def test_every_type_that_can_be_deleted_by_the_demo_is_among_the_destroyers_actions(
-    made: Demo, demo_objects: Objects
-) -> None:
-    # the call that ends a thing of each type (provider 6.25, internal/service, resource*Delete)
-    ends = {
-        "aws_cloudwatch_event_rule": "events:DeleteRule",
-        "aws_cloudwatch_event_target": "events:RemoveTargets",
-        "aws_cloudwatch_log_group": "logs:DeleteLogGroup",
-        "aws_default_security_group": None,  # goes with its VPC
-        "aws_ecr_lifecycle_policy": "ecr:DeleteLifecyclePolicy",
-        "aws_ecr_repository": "ecr:DeleteRepository",
-        "aws_eks_access_entry": "eks:DeleteAccessEntry",
-        "aws_eks_access_policy_association": "eks:DisassociateAccessPolicy",
-        "aws_eks_addon": "eks:DeleteAddon",
-        "aws_eks_cluster": "eks:DeleteCluster",
-        "aws_eks_node_group": "eks:DeleteNodegroup",
-        "aws_eks_pod_identity_association": "eks:DeletePodIdentityAssociation",
-        "aws_iam_instance_profile": "iam:DeleteInstanceProfile",
-        "aws_iam_role": "iam:DeleteRole",
-        "aws_iam_role_policy": "iam:DeleteRolePolicy",
-        "aws_iam_role_policy_attachment": "iam:DetachRolePolicy",
-        "aws_internet_gateway": "ec2:DeleteInternetGateway",
-        "aws_kms_alias": "kms:DeleteAlias",
-        "aws_kms_key": "kms:ScheduleKeyDeletion",
-        "aws_launch_template": "ec2:DeleteLaunchTemplate",
-        "aws_route": "ec2:DeleteRoute",
-        "aws_route_table": "ec2:DeleteRouteTable",
-        "aws_route_table_association": "ec2:DisassociateRouteTable",
-        "aws_sqs_queue": "sqs:DeleteQueue",
-        "aws_sqs_queue_policy": "sqs:SetQueueAttributes",
-        "aws_subnet": "ec2:DeleteSubnet",
-        "aws_vpc": "ec2:DeleteVpc",
-        "aws_vpc_endpoint": "ec2:DeleteVpcEndpoints",
-    }
-    granted = {
-        action
-        for address, policy in policies_of(made, "account").items()
-        if re.search(r"aws_iam_role_policy\.delete_", address)
-        for statement in policy["Statement"]
-        for action in actions_of(statement)
-    }
-    types = {each["type"] for each in demo_objects.values()}
-    assert types <= set(ends)
-    assert {ends[each] for each in types} - {None} - granted == set()

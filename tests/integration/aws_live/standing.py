@@ -1,6 +1,7 @@
 """The standing parts of an account in moto: what Terraform makes of `aws-state` and `aws-ttl`, by boto3."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from zave.aws.live.api import Api
@@ -11,6 +12,7 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 PARTS = Parts(ACCOUNT, REGION, "aws", f"zave-state-{ACCOUNT}")
 TAGS = {"zave:standing": "true", "zave:owner": "me@example.org", "cloud-nuke-excluded": "true"}
+BUILD = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl" / "build.sh"
 ALLOWED = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
 )
@@ -75,7 +77,7 @@ def make_project(api: Api, **changes: Any) -> None:
         "source": {
             "type": "S3",
             "location": "none/none",
-            "buildspec": 'phases: {build: {commands: ["zave reap --from-bundle bundle"]}}',
+            "buildspec": json.dumps({"phases": {"build": {"commands": [BUILD.read_text()]}}}),
         },
         "artifacts": {"type": "NO_ARTIFACTS"},
         "environment": {

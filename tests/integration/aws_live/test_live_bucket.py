@@ -41,6 +41,16 @@ def test_what_was_put_is_got_newest_first_and_gone_once_deleted(bucket: Bucket) 
     assert bucket.get("instances/demo/run.lock") is None
 
 
+def test_a_large_file_is_put_whole(bucket: Bucket, tmp_path: Path) -> None:
+    # boto3 sends what is larger than 8 MiB in parts (s3transfer 0.19)
+    content = bytes(range(256)) * 1024 * 4 * 20
+    (tmp_path / "large").write_bytes(content)
+    bucket.put_file("account/programs-abc.tar.gz", tmp_path / "large")
+    assert bucket.get("account/programs-abc.tar.gz") == content
+    (stored,) = bucket.list("account/programs-")
+    assert stored.size == len(content)
+
+
 def test_put_only_if_absent_never_replaces(bucket: Bucket) -> None:
     assert bucket.put("a/lock", b"mine", only_if_absent=True)
     assert not bucket.put("a/lock", b"yours", only_if_absent=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -20,7 +20,6 @@ from zave.aws.live.switchboard import SchedulerSwitchboard
 from zave.aws.locks import Worker
 from zave.aws.switch import Extension, arm, extend, read_back
 from zave.errors import PreconditionError, StepFailedError, ZaveError
-from zave.ports import Cluster
 from zave.ports.cloud import DestroyerRun, Mode
 
 HOUR = 3600.0
@@ -70,8 +69,8 @@ class Demo(LiveCloud):
         unpack(self.bucket.get(schedule.bundle) or b"", place / "bundle")
         bundle = load_bundle(place / "bundle", work=place / "work")
         account = Account(self._folder)
-        cluster = cast(Cluster, FakeCluster(account))
-        gear = Gear(self, cluster, self.clock, account.terraform, self.said.append)
+        take_back = partial(FakeCluster(account).take_back, instance=run.instance)
+        gear = Gear(self, take_back, self.clock, account.terraform, self.said.append)
         destroyer = Destroyer(gear, bundle, run.id, place)
         try:
             destroyer.check() if run.mode == "check" else destroyer.destroy()

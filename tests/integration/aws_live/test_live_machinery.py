@@ -118,6 +118,11 @@ TRUSTS_NOBODY = json.dumps(
             f"build specification of project {PARTS.project}",
         ),
         (
+            # of a zave whose bundles were to have their programs in them
+            _project(source={"type": "S3", "location": "a/b", "buildspec": "zave reap --from-bundle bundle"}),
+            f"build specification of project {PARTS.project}",
+        ),
+        (
             _without("sqs", "delete_queue", QueueUrl=f"http://sqs/{ACCOUNT}/{PARTS.queue}"),
             "dead-letter queue",
         ),

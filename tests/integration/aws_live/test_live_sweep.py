@@ -1,6 +1,7 @@
 """The sweep over boto3: all that an instance leaves behind is found and goes, nothing of anybody else's."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import FakeClock
 from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
-from zave.aws.sweep import Sweep, Swept, identity_of, read_baseline, take_baseline
+from zave.aws.sweep import Sweep, Swept, belongs, identity_of, read_baseline, sort_items, take_baseline
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports import Item
 
@@ -223,12 +224,41 @@ def test_standing_parts_of_another_region_are_not_this_ones(
     assert {item.type for item in there.inventory.items() if item.standing} == {"aws_s3_bucket"}
 
 
-def test_images_of_builds_stand(cloud: LiveCloud, api: Api) -> None:
+def test_images_of_builds_stand_whoever_made_them(cloud: LiveCloud, api: Api, clock: FakeClock) -> None:
     image = api.call("ec2", "register_image", Name="k3s-base", RootDeviceName="/dev/xvda")["ImageId"]
-    api.call("ec2", "create_tags", Resources=[image], Tags=pairs({"zave:image": "k3s-base"}))
-    (item,) = [item for item in cloud.inventory.items() if item.type == "aws_ami"]
-    assert item.standing
-    assert item.owner is None
+    volume = api.call("ec2", "create_volume", AvailabilityZone="us-east-1a", Size=9)["VolumeId"]
+    snapshot = api.call("ec2", "create_snapshot", VolumeId=volume)["SnapshotId"]
+    marks = {"zave:image": "k3s-base", **tags("demo")}
+    api.call("ec2", "create_tags", Resources=[image, snapshot], Tags=pairs(marks))
+    standing = {item.id: item.owner for item in cloud.inventory.items() if item.standing}
+    assert (standing[image], standing[snapshot]) == (None, None)
+    sweep(cloud, clock)
+    assert {item.id for item in cloud.inventory.items()} >= {image, snapshot}
+
+
+@pytest.mark.parametrize(("hours", "leaks"), [(1, False), (5, True)])
+def test_a_killed_builds_machine_is_a_leak_and_a_working_ones_is_not(
+    hours: int, leaks: bool, cloud: LiveCloud, api: Api, clock: FakeClock
+) -> None:
+    image = api.call("ec2", "register_image", Name="any", RootDeviceName="/dev/xvda")["ImageId"]
+    api.call(
+        "ec2",
+        "run_instances",
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": pairs({"zave:image": "k3s-base"})}],
+    )
+    clock.moment = datetime.now(UTC) + timedelta(hours=hours)
+    (machine,) = [item for item in cloud.inventory.items() if item.type == "aws_instance"]
+    assert machine.standing is not leaks
+    found = sort_items(cloud.inventory.items(), alive={"demo"})
+    # with its disk and its interface
+    assert (machine.id in {item.id for item in found.leaks}) is leaks
+    assert {item.owner for item in found.leaks} == ({"zave:image=k3s-base"} if leaks else set())
+    # no instance's sweep takes another's build down
+    assert not belongs(machine, "demo")
+    assert not belongs(machine, "k3s-base")
 
 
 def test_items_tell_what_prices_and_imports_need(cloud: LiveCloud, api: Api) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from tests.integration.aws_live.twins import DifferenceError, TwinAccount
-from tests.rehearsal.test_switch_machine import SwitchMachine
+from tests.rehearsal.switch_machine import SwitchMachine
 from tests.system.moto_server import MotoServer
 from zave.aws.bundle import Bundle
 from zave.aws.switch import arm

@@ -25,7 +25,14 @@ from zave.ports.cloud import Schedule
 def wanted(clock: FakeClock) -> Schedule:
     """A schedule as `arm` sets one."""
     at = clock.now() + timedelta(hours=48)
-    return Schedule("demo", at, "instances/demo/bundle-abc.tar.gz", "abc")
+    return Schedule(
+        "demo",
+        at,
+        "instances/demo/bundle-abc.tar.gz",
+        "abc",
+        programs="account/programs-def.tar.gz",
+        programs_sha256="def",
+    )
 
 
 def _raw(api: Api) -> dict[str, Any]:
@@ -70,6 +77,8 @@ def test_a_schedule_fires_until_it_is_removed_and_says_where_a_lost_fire_goes(
         "ZAVE_INSTANCE": "demo",
         "ZAVE_BUNDLE": wanted.bundle,
         "ZAVE_BUNDLE_SHA256": "abc",
+        "ZAVE_PROGRAMS": wanted.programs,
+        "ZAVE_PROGRAMS_SHA256": "def",
         "ZAVE_MODE": "destroy",
     }
 

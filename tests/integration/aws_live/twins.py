@@ -6,6 +6,7 @@ be the same, but for the times of objects, which moto takes from the machine's c
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION, set_up
@@ -116,6 +117,15 @@ class TwinSwitchboard(FakeSwitchboard):
     def schedules(self) -> Sequence[Schedule]:
         found = sorted(super().schedules(), key=lambda schedule: schedule.instance)
         same("schedules", found, list(self.live.schedules()))
+        return found
+
+    def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
+        super().warn(instance, moments=moments, text=text)
+        self.live.warn(instance, moments=moments, text=text)
+
+    def warnings(self, instance: str) -> Sequence[datetime]:
+        found = super().warnings(instance)
+        same(f"warnings of {instance}", found, list(self.live.warnings(instance)))
         return found
 
     def start(self, instance: str, *, mode: Mode) -> DestroyerRun:

@@ -58,6 +58,15 @@ CHARTS: Mapping[str, tuple[Workload, ...]] = {
     ),
     "external-dns": (Workload(("resources",), "replicaCount"),),
     "gateway": (Workload(("resources",), "replicaCount"),),
+    "harbor": (
+        Workload(("nginx.resources",), "nginx.replicas"),
+        Workload(("portal.resources",), "portal.replicas"),
+        Workload(("core.resources",), "core.replicas"),
+        Workload(("jobservice.resources",), "jobservice.replicas"),
+        Workload(("registry.registry.resources", "registry.controller.resources"), "registry.replicas"),
+        Workload(("database.internal.resources",)),
+        Workload(("redis.internal.resources",)),
+    ),
     "istiod": (Workload(("resources",), "replicaCount"),),
     "karpenter": (Workload(("controller.resources",), "replicas"),),
     "karpenter-crd": (),
@@ -129,11 +138,12 @@ def requested(built: Built, *, nodes: int) -> tuple[Decimal, Decimal]:
     return cores, memory
 
 
-def test_the_slim_profile_leaves_a_quarter_of_the_home_lab_free(trees: Trees) -> None:
-    spec = spec_of("homelab")
+@pytest.mark.parametrize("variant", ["homelab", "full-lab", "harbor-lab"])
+def test_the_slim_profile_leaves_a_quarter_of_the_home_lab_free(trees: Trees, variant: str) -> None:
+    spec = spec_of(variant)
     assert isinstance(spec, LibvirtSpec)
     first, worker = spec.nodes.control_plane, spec.nodes.worker
-    cores, memory = requested(trees("homelab"), nodes=first.count + worker.count)
+    cores, memory = requested(trees(variant), nodes=first.count + worker.count)
     # a sum that found nothing would prove nothing
     assert cores > Decimal("0.5")
     assert memory > 2 * GIB

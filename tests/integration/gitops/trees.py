@@ -9,7 +9,6 @@ import pytest
 
 from zave.errors import ToolMissingError
 from zave.gitops.kustomize import Built, build_tree
-from zave.gitops.pieces import NOTHING, Extras
 from zave.gitops.tree import tree_of
 from zave.process import ProcessRunner
 from zave.project import Project
@@ -34,29 +33,33 @@ _AWS: Mapping[str, Any] = {
     "eks": {"public_cidrs": ["203.0.113.7/32"]},
     "gitops": {"repository": "https://git.example.org/me/platform.git"},
 }
-_BIG = {"repository": "https://git.example.org/me/platform.git", "profile": "bigbang"}
+_REPOSITORY = "https://git.example.org/me/platform.git"
+_BIG = {"repository": _REPOSITORY, "profile": "bigbang"}
 _BUCKET = {"velero_bucket": "backups", "velero_region": "us-east-1"}
+_LAB_EXTRAS = {
+    "extras": ["metallb", "velero"],
+    "variables": {"metallb_addresses": "10.17.3.240-10.17.3.250", **_BUCKET},
+}
+_AWS_EXTRAS = {"repository": _REPOSITORY, "extras": ["external-dns", "velero"], "variables": _BUCKET}
 
 # the shipped environments, and what users may make of them
-VARIANTS: Mapping[str, tuple[Mapping[str, Any] | None, Extras]] = {
-    "homelab": (None, NOTHING),
-    "aws-demo": (None, NOTHING),
-    "plain-lab": (_LAB, NOTHING),
-    "nfs-lab": ({**_LAB, "storage": {"class": "nfs", "server": "nas", "path": "/export"}}, NOTHING),
-    "full-lab": (
-        _LAB,
-        Extras(["metallb", "velero"], {"metallb_addresses": "10.17.3.240-10.17.3.250", **_BUCKET}),
-    ),
-    "big-lab": ({**_LAB, "gitops": _BIG}, NOTHING),
-    "full-aws": (_AWS, Extras(["external-dns", "velero"], _BUCKET)),
-    "bare-aws": ({**_AWS, "eks": {**_AWS["eks"], "karpenter": False}}, NOTHING),
-    "big-aws": ({**_AWS, "gitops": _BIG}, NOTHING),
+VARIANTS: Mapping[str, Mapping[str, Any] | None] = {
+    "homelab": None,
+    "aws-demo": None,
+    "plain-lab": _LAB,
+    "nfs-lab": {**_LAB, "storage": {"class": "nfs", "server": "nas", "path": "/export"}},
+    "full-lab": {**_LAB, "gitops": _LAB_EXTRAS},
+    "harbor-lab": {**_LAB, "registry": {"kind": "harbor"}},
+    "big-lab": {**_LAB, "gitops": _BIG},
+    "full-aws": {**_AWS, "gitops": _AWS_EXTRAS, "ingress": {"domain": "demo.example.org"}},
+    "bare-aws": {**_AWS, "eks": {**_AWS["eks"], "karpenter": False}},
+    "big-aws": {**_AWS, "gitops": {**_BIG, "bigbang": ["gitlab", "kyverno"]}},
 }
 
 
 def spec_of(variant: str) -> Spec:
     """The spec of a variant: a shipped environment's own, or one made here."""
-    given = VARIANTS[variant][0]
+    given = VARIANTS[variant]
     if given is None:
         return load_spec(Project().environment_file(variant))
     return parse_spec(json.dumps(given), where=f"{variant}.yaml")
@@ -70,7 +73,6 @@ def render(variant: str, destination: Path) -> None:
         instance=variant,
         destination=destination,
         tags=TAGS,
-        extras=VARIANTS[variant][1],
     ).write()
 
 

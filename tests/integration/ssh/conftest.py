@@ -16,7 +16,7 @@ from typing import Literal
 import pytest
 
 from zave.k3s.lab import Limits
-from zave.k3s.machines import SshMachines
+from zave.k3s.machines import Access, SshMachines
 from zave.ports.machines import Machine
 from zave.process import ProcessRunner
 
@@ -158,16 +158,14 @@ class Host:
         yield self.guests[name.removeprefix("zave-")].console
 
     def machines(self, **limits: float) -> SshMachines:
+        user = os.environ.get("USER") or "root"
         return SshMachines(
-            runner=self.runner,
+            instance="lab",
+            folder=self.folder,
+            access=Access(self.runner, keys=[self.key], user=user, port=self.port),
             console=self,
             clock=self.clock,
-            folder=self.folder,
-            instance="lab",
-            keys=[self.key],
             limits=Limits(**{"boot": 60.0, "start": 60.0, "first_boot": 15.0, **limits}),
-            user=os.environ.get("USER") or "root",
-            port=self.port,
         )
 
     def say(self, text: str, _fraction: float | None) -> None:

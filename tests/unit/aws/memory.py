@@ -1,7 +1,7 @@
 """An account in memory: every port of a cloud, with a clock that moves when somebody sleeps."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from zave.aws.bundle import Bundle, Packed, build_bundle, load_bundle, unpack
 from zave.aws.destroyer import Destroyer, Gear, TerraformFactory, Verdict
 from zave.aws.keys import state_key
 from zave.errors import PreconditionError, StepFailedError, ZaveError
-from zave.ports import Cluster, Item, Node, Reconciliation
+from zave.ports import Item
 from zave.ports.cloud import Caller, DestroyerRun, Machinery, Mode, Schedule, StoredObject
 from zave.tools.terraform import Terraform
 
@@ -75,6 +75,9 @@ class FakeBucket:
             return False
         self.objects[key] = (content, self._clock.now())
         return True
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.put(key, path.read_bytes())
 
     def delete(self, key: str) -> None:
         self._tick()
@@ -142,6 +145,7 @@ class FakeSwitchboard:
         self.missing: tuple[str, ...] = ()
         self.confirmed = True
         self.set: dict[str, Schedule] = {}
+        self.mails: dict[str, list[datetime]] = {}
         self.started: list[DestroyerRun] = []
         self.launch: Callable[[DestroyerRun, Schedule], str] = lambda run, schedule: ""
         self._clock = clock
@@ -162,7 +166,16 @@ class FakeSwitchboard:
 
     def remove_schedule(self, instance: str) -> None:
         self._tick()
+        self.mails.pop(instance, None)
         self.set.pop(instance, None)
+
+    def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
+        self._tick()
+        self.mails[instance] = sorted(moments)
+
+    def warnings(self, instance: str) -> Sequence[datetime]:
+        self._tick()
+        return [moment for moment in self.mails.get(instance, ()) if moment > self._clock.now()]
 
     def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
         schedule = self.set[instance]
@@ -191,27 +204,19 @@ class FakeSwitchboard:
 
 
 class FakeCluster:
-    """A cluster that made things in the account; `teardown` deletes them, if anybody answers."""
+    """A cluster that made things in the account; `take_back` deletes them, if anybody answers."""
 
     def __init__(self, account: "Account") -> None:
         self._account = account
         self.answers = True
+        self.never_ends = False
         self.torn_down = 0
 
-    def kubeconfig(self, *, instance: str, outputs: Mapping[str, Any]) -> str:
-        return ""
-
-    def nodes(self, *, instance: str) -> Sequence[Node]:
-        return []
-
-    def bootstrap(self, *, instance: str, tree: Path, names: Sequence[str]) -> None:
-        """Nothing."""
-
-    def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
-        return []
-
-    def teardown(self, *, instance: str) -> None:
+    def take_back(self, check: Callable[[], None], *, instance: str) -> None:
         self.torn_down += 1
+        while self.never_ends:
+            self._account.clock.sleep(30)
+            check()
         if not self.answers:
             raise StepFailedError("the cluster does not answer")
         self._account.clock.sleep(90)
@@ -318,10 +323,14 @@ class Account:
     def put_state(self, instance: str, ids: Sequence[str], *, serial: int) -> None:
         self.stored.put(state_key(instance), state_of(ids, serial=serial))
 
-    def packed(self, instance: str, **facts: Any) -> Packed:
+    def rendered(self, instance: str) -> Path:
         root = self.folder / f"rendered-{instance}"
         root.mkdir(exist_ok=True)
         (root / "main.tf").write_text(f"# {instance}\n")
+        return root
+
+    def packed(self, instance: str, **facts: Any) -> Packed:
+        root = self.rendered(instance)
         return build_bundle(root, spec={"platform": "aws-eks"}, facts=instance_facts(instance, **facts))
 
     # the destroyer
@@ -334,7 +343,14 @@ class Account:
             self.bundles[archive] = load_bundle(unpacked, work=work)
         bundle = self.bundles[archive]
         clock = SkewedClock(self.clock, skew)
-        gear = Gear(self, cast(Cluster, self.cluster), clock, self.terraform, self.said.append)
+        instance = bundle.facts.instance
+        gear = Gear(
+            self,
+            lambda check: self.cluster.take_back(check, instance=instance),
+            clock,
+            self.terraform,
+            self.said.append,
+        )
         return Destroyer(gear, bundle, run, self.folder)
 
     @property

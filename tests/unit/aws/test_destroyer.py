@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.aws.memory import Account
 from tests.unit.aws.things import TTL, gone
-from zave.aws.destroyer import DESTROYED_BY, Verdict
+from zave.aws.destroyer import DESTROYED_BY, LONGEST_TAKING_BACK, Verdict
 from zave.aws.keys import (
     baseline_key,
     going_key,
@@ -137,6 +137,16 @@ def test_cluster_then_terraform_then_sweep(expired: Account) -> None:
     order = [identity for identity, _ in expired.inventory.deleted]
     assert set(order[:2]) == {"lb-demo", "ebs_volume-demo"}
     assert order[2:] == ["instance-demo", "subnet-demo", "vpc-demo"]
+
+
+def test_a_cluster_that_never_lets_go_does_not_stop_it(expired: Account) -> None:
+    expired.cluster.never_ends = True
+    started = expired.clock.now()
+    result = expired.fire("demo")
+    assert isinstance(result, Verdict)
+    assert gone(expired.own("demo"))
+    assert any("takes too long" in text for text in expired.said)
+    assert expired.clock.now() - started < 2 * LONGEST_TAKING_BACK
 
 
 def test_a_cluster_that_is_gone_does_not_stop_it(expired: Account) -> None:

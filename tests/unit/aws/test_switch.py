@@ -4,13 +4,16 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.unit.aws.memory import Account
-from zave.aws.keys import bundle_prefix, check_key
+from tests.unit.aws.things import instance_facts
+from zave.aws.bundle import build_bundle, load_bundle, unpack
+from zave.aws.keys import PROGRAMS_PREFIX, bundle_prefix, check_key, programs_key
 from zave.aws.locks import RunLock, Worker
 from zave.aws.switch import (
     Extension,
@@ -22,7 +25,7 @@ from zave.aws.switch import (
     switch_document,
 )
 from zave.errors import LockedError, PreconditionError, UsageError
-from zave.ports.cloud import DestroyerRun, Schedule
+from zave.ports.cloud import DestroyerRun, Schedule, StoredPrograms
 from zave.schemas import load_schema
 from zave.spec.units import DAY, HOUR, MINUTE
 from zave.ui.switch import render_switch
@@ -357,3 +360,51 @@ def test_a_ttl_counts_from_now_and_never_shortens(account: Account) -> None:
     with pytest.raises(UsageError, match="later than that"):
         later(schedule, account.clock, ttl=24 * HOUR)
     assert later(schedule, account.clock, ttl=49 * HOUR) == account.clock.now() + timedelta(hours=49)
+
+
+# what the destroyer runs
+
+
+def _programs(account: Account, name: str, content: bytes = b"programs") -> StoredPrograms:
+    found = StoredPrograms(programs_key(name), name, len(content))
+    account.bucket.put(found.key, content)
+    return found
+
+
+def _arm_with(account: Account, instance: str, programs: StoredPrograms) -> Schedule:
+    packed = build_bundle(
+        account.rendered(instance), spec={}, facts=instance_facts(instance), programs=programs
+    )
+    return arm(account, account.clock, instance=instance, ttl=48 * HOUR, bundle=packed).schedule
+
+
+def test_the_schedule_and_the_bundle_name_what_the_destroyer_runs(account: Account, tmp_path: Path) -> None:
+    schedule = _arm_with(account, "demo", _programs(account, "a" * 64))
+    assert (schedule.programs, schedule.programs_sha256) == (programs_key("a" * 64), "a" * 64)
+    unpack(account.bucket.get(schedule.bundle) or b"", tmp_path / "out")
+    facts = load_bundle(tmp_path / "out", work=tmp_path / "copy").facts
+    assert (facts.programs, facts.programs_sha256) == (programs_key("a" * 64), "a" * 64)
+
+
+def test_a_switch_whose_programs_are_gone_is_told(account: Account) -> None:
+    schedule = _arm_with(account, "demo", _programs(account, "a" * 64))
+    assert read_back(account, account.clock, instance="demo", warn=()).armed
+    account.bucket.delete(schedule.programs)
+    status = read_back(account, account.clock, instance="demo", warn=())
+    assert not status.armed
+    assert [w.text for w in status.warnings] == [
+        f"missing in the bucket: programs of demo, {schedule.programs}"
+    ]
+
+
+def test_old_programs_go_when_no_schedule_names_them(account: Account) -> None:
+    old, shared = _programs(account, "a" * 64), _programs(account, "b" * 64)
+    _arm_with(account, "one", old)
+    _arm_with(account, "two", shared)
+    account.clock.sleep(2 * HOUR)
+    # somebody else's, whose switch is about to be set
+    fresh = _programs(account, "c" * 64)
+    account.clock.sleep(DAY - HOUR)
+    _arm_with(account, "one", _programs(account, "d" * 64))
+    kept = {stored.key for stored in account.bucket.list(PROGRAMS_PREFIX)}
+    assert kept == {shared.key, fresh.key, programs_key("d" * 64)}

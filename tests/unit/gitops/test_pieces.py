@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from zave.errors import UsageError
-from zave.gitops.pieces import EXTRAS, LAYERS, Extras, layers, variables
+from zave.gitops.pieces import LAYERS, layers, variables
 from zave.spec.aws import AwsSpec
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
@@ -33,8 +32,8 @@ def aws(**parts: Any) -> AwsSpec:
     return spec
 
 
-def names(spec: LibvirtSpec | AwsSpec, *extras: str) -> set[str]:
-    return {piece for pieces in layers(spec, extras=Extras(extras)).values() for piece in pieces}
+def names(spec: LibvirtSpec | AwsSpec) -> set[str]:
+    return {piece for pieces in layers(spec).values() for piece in pieces}
 
 
 def test_every_layer_has_pieces_in_both_profiles() -> None:
@@ -85,22 +84,42 @@ def test_nfs_brings_its_driver_and_its_class() -> None:
     assert (found["nfs_server"], found["nfs_path"]) == ("nas.example.org", "/export/zave")
 
 
-def test_extras_are_added_where_they_fit() -> None:
-    assert "infrastructure/configs/metallb" in names(lab(), "metallb")
-    assert "infrastructure/controllers/velero" in names(aws(), "velero")
-    for extra, platforms in EXTRAS.items():
-        for spec in (lab(), aws()):
-            if spec.platform not in platforms:
-                with pytest.raises(UsageError, match=extra):
-                    layers(spec, extras=Extras([extra]))
+BUCKET = {"velero_bucket": "backups", "velero_region": "us-east-1"}
 
 
-def test_an_extra_that_wants_a_variable_says_so() -> None:
-    with pytest.raises(UsageError, match="metallb wants the variable metallb_addresses"):
-        variables(lab(), instance="lab", tags={}, extras=Extras(["metallb"]))
-    extras = Extras(["metallb"], {"metallb_addresses": "10.17.3.240/28"})
-    found = variables(lab(), instance="lab", tags={}, extras=extras)
-    assert found["gateway_service"] == "LoadBalancer"
+def test_extras_are_added_where_they_are_wanted() -> None:
+    assert not {piece for piece in names(lab()) | names(aws()) if "velero" in piece or "metallb" in piece}
+    balanced = lab(gitops={"extras": ["metallb"], "variables": {"metallb_addresses": "10.17.3.240/28"}})
+    assert {"infrastructure/controllers/metallb", "infrastructure/configs/metallb"} <= names(balanced)
+    saved = aws(gitops={**AWS["gitops"], "extras": ["velero"], "variables": BUCKET})  # type: ignore[dict-item]
+    assert "infrastructure/controllers/velero" in names(saved)
+
+
+def test_a_lab_with_metallb_has_a_load_balancer_and_its_addresses() -> None:
+    spec = lab(gitops={"extras": ["metallb"], "variables": {"metallb_addresses": "10.17.3.240/28"}})
+    found = variables(spec, instance="lab", tags={})
+    assert (found["gateway_service"], found["metallb_addresses"]) == ("LoadBalancer", "10.17.3.240/28")
+
+
+def test_variables_of_ones_own_are_passed_on() -> None:
+    spec = lab(gitops={"variables": {"team": "blue"}})
+    assert variables(spec, instance="lab", tags={})["team"] == "blue"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pieces"), [("local", {"platform/registry"}), ("harbor", {"platform/harbor"}), ("none", set())]
+)
+def test_the_registry_is_the_one_that_is_wanted(kind: str, pieces: set[str]) -> None:
+    both = {"platform/registry", "platform/harbor"}
+    assert names(lab(registry={"kind": kind})) & both == pieces
+
+
+def test_big_bang_installs_what_is_switched_on_and_nothing_else() -> None:
+    found = variables(lab(gitops={"profile": "bigbang", "bigbang": ["gitlab"]}), instance="lab", tags={})
+    switches = {name: value for name, value in found.items() if name.startswith("bigbang_")}
+    assert [name for name, value in switches.items() if value == "true"] == ["bigbang_gitlab"]
+    assert set(switches.values()) == {"true", "false"}
+    assert not any(name.startswith("bigbang_") for name in variables(lab(), instance="lab", tags={}))
 
 
 def test_the_variables_of_a_home_lab() -> None:
@@ -113,6 +132,12 @@ def test_the_variables_of_a_home_lab() -> None:
     assert variables(lab(ingress={"domain": "a.example.org"}), instance="mine", tags={})["domain"] == (
         "a.example.org"
     )
+
+
+def test_a_demo_serves_names_under_its_domain() -> None:
+    assert variables(aws(), instance="on", tags={})["domain"] == "on.internal"
+    spec = aws(ingress={"domain": "demo.example.org"})
+    assert variables(spec, instance="on", tags={})["domain"] == "demo.example.org"
 
 
 def test_the_variables_of_an_aws_environment() -> None:

@@ -86,11 +86,14 @@ def test_a_local_repository_gets_its_source_at_the_bootstrap(tmp_path: Path) -> 
     ]
 
 
-def test_a_remote_repository_becomes_the_source(tmp_path: Path) -> None:
-    render(tmp_path, repository="git@git.example.org:me/lab.git", branch="next")
+@pytest.mark.parametrize(
+    "repository", ["git@git.example.org:me/lab.git", "https://git.example.org/me/lab.git"]
+)
+def test_a_remote_repository_becomes_the_source(tmp_path: Path, repository: str) -> None:
+    render(tmp_path, repository=repository, branch="next")
     [source] = objects(tmp_path / "clusters/lab/source.yaml")
     assert source["kind"] == "GitRepository"
-    assert source["spec"]["url"] == "ssh://git@git.example.org/me/lab.git"
+    assert source["spec"]["url"] == flux_url(repository)
     assert source["spec"]["ref"] == {"branch": "next"}
     assert source["spec"]["secretRef"] == {"name": "zave-git"}
     assert "source.yaml" in objects(tmp_path / "clusters/lab/kustomization.yaml")[0]["resources"]

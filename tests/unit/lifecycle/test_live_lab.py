@@ -76,10 +76,21 @@ def test_what_is_off_missing_or_silent_is_told_as_that() -> None:
     assert found.warnings == ("lab: lab-worker-1: it does not answer",)
 
 
-def test_an_api_that_cannot_be_asked_leaves_the_record() -> None:
-    found = look(Answers(nodes=_refuse).tools(), "lab", WANTED)
-    assert found.nodes is None
+def test_without_the_api_what_was_seen_is_told_and_nothing_that_was_recorded() -> None:
+    off = [Item("libvirt_domain", "1", "zave-lab-worker-1", state="shut off")]
+    found = look(Answers(lambda: off, nodes=_refuse).tools(), "lab", WANTED)
+    assert found.nodes is not None
+    assert [(n["machine"], n["state"]) for n in found.nodes] == [
+        ("absent", "Unknown"),
+        ("shut off", "Unknown"),
+    ]
     assert found.warnings == ("lab: the API cannot be asked: no route to host",)
+
+
+def test_a_lab_of_which_nobody_answers_leaves_the_record() -> None:
+    found = look(Answers(items=_refuse, nodes=_refuse, look=_refuse).tools(), "lab", WANTED)
+    assert found.nodes is None
+    assert len(found.warnings) == 3
 
 
 def test_machines_that_cannot_be_asked_leave_their_release_open() -> None:

@@ -228,6 +228,10 @@ def render(case: str, destination: Path) -> None:
     account = account_root_values(spec, account=ACCOUNT, bucket_exists=True)
     renderer.render_tree(ROOT, destination / "instance", instance)
     renderer.render_tree(ACCOUNT_ROOT, destination / "account", account)
+    for name, root in (("instance", ROOT), ("account", ACCOUNT_ROOT)):
+        # copied as they are: nothing of them is rendered
+        for file in Project().path(root).glob("*.tf"):
+            (destination / name / file.name).unlink()
     write_tfvars(destination / "instance.json", variables_of(spec, instance=case))
     write_tfvars(destination / "account.json", account_variables(spec, account=ACCOUNT))
 

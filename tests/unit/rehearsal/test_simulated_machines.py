@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.rehearsal.flux_world import flux_in, hand_over, take_back
 from zave.errors import PreconditionError, StepFailedError, ToolFailedError
 from zave.ports.machines import Machine, Release
-from zave.rehearsal.cluster import SimulatedCluster
 from zave.rehearsal.machines import SimulatedMachines, SimulatedReleases
 from zave.rehearsal.world import Draft, World
 
@@ -141,12 +141,13 @@ def test_restore_brings_back_what_the_snapshot_had(
     world: World, machines: SimulatedMachines, tmp_path: Path
 ) -> None:
     join(machines)
-    cluster = SimulatedCluster(world)
-    cluster.bootstrap(instance="homelab", tree=tmp_path, names=["apps"])
+    flux = flux_in(world, tmp_path)
+    hand_over(flux, "homelab", ["apps"])
     machines.snapshot(ALL, tmp_path / "with-flux")
-    cluster.teardown(instance="homelab")
+    take_back(world, flux, "homelab")
+    assert flux.presence(instance="homelab") == "bare"
     machines.restore(ALL, tmp_path / "with-flux", say=lambda _text, _fraction: None)
-    assert [each.name for each in cluster.reconciliations(instance="homelab")] == ["apps"]
+    assert [each.name for each in flux.reconciliations(instance="homelab")] == ["apps"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b"\xff\xfe", b'{"simulated": 1}'])

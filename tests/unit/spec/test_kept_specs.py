@@ -80,12 +80,13 @@ def test_what_is_wrong_is_never_kept(tmp_path: Path) -> None:
 def test_a_damaged_file_is_ignored_and_made_again(damage: bytes, tmp_path: Path) -> None:
     path, kept = ENVIRONMENTS / "homelab" / "environment.yaml", tmp_path / "kept"
     load_spec(path, kept=kept)
-    (file,) = kept.iterdir()
-    content = file.read_bytes()
+    files = {file: file.read_bytes() for file in kept.iterdir()}
+    content = next(iter(files.values()))
     for broken in (damage, content.replace(b"8", b"9"), content[:-1]):
-        file.write_bytes(broken)
+        for file in files:
+            file.write_bytes(broken)
         assert not isinstance(load_spec(path, kept=kept), KeptSection)
-        assert file.read_bytes() == content
+        assert {file: file.read_bytes() for file in kept.iterdir()} == files
 
 
 def test_a_kept_spec_cannot_be_changed(tmp_path: Path) -> None:
@@ -111,3 +112,11 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) 
     (tmp_path / "kept").write_text("in the way")
     spec = load_spec(ENVIRONMENTS / "homelab" / "environment.yaml", kept=tmp_path / "kept")
     assert spec.platform == "libvirt-k3s"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_a_record_will_hold_of_a_checked_spec_is_not_checked_again(name: str, tmp_path: Path) -> None:
+    checked = load_spec(ENVIRONMENTS / name / "environment.yaml", kept=tmp_path)
+    recorded = spec_from_document(spec_document(checked), where="record", kept=tmp_path)
+    assert isinstance(recorded, KeptSection)
+    assert leaves(recorded, checked) == leaves(checked, checked)

@@ -29,7 +29,7 @@ def test_misspelt_key_gets_line_value_and_suggestion(lab: Parse, refused: Refuse
         ("nodes: {CONTROL_PLANE: {}}\n", "did you mean `control-plane`?"),
         ("ttl: {}\n", "`ttl` belongs to platform aws-eks, and this file is libvirt-k3s"),
         ("cidr: 10.0.0.0/24\n", "`cidr` belongs under libvirt.network"),
-        ("gitops: {zzz: 1}\n", "valid keys here: branch, repository, profile"),
+        ("gitops: {zzz: 1}\n", "valid keys here: branch, bigbang, variables, repository, profile, extras"),
     ],
 )
 def test_unknown_keys_are_led_home(lab: Parse, refused: Refused, text: str, resolution: str) -> None:

@@ -166,7 +166,7 @@ def test_damage_without_a_backup_is_refused_and_nothing_is_changed(
     for _ in range(2):
         with pytest.raises(StateError, match="no good backup") as refused:
             open_store()
-    assert f"mv {directory.root} {directory.root}.kept" in str(refused.value.resolution)
+    assert "zave adopt ENV --new-record" in str(refused.value.resolution)
     assert str(directory.database) in str(refused.value.resolution)
     after = {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()}
     assert {path: after.get(path) for path in before} == before

@@ -6,6 +6,7 @@ section 3).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from zave.aws.live.listing import Found
 
@@ -13,8 +14,12 @@ INSTANCE = "zave:instance"
 STANDING = "zave:standing"
 IMAGE = "zave:image"
 _CLUSTER_KEY = "kubernetes.io/cluster/"
+# What a build of an image is for: it outlives instances. All else with that tag is a build at work, or was
+# left by one that was killed: none is let work longer (zave/images/amazon.py)
+_IMAGES = frozenset({"aws_ami", "aws_ebs_snapshot"})
+_LONGEST_BUILD = timedelta(hours=3)
 # with the cluster's name as the value
-_CLUSTER_TAGS = (
+CLUSTER_TAGS = (
     "aws:eks:cluster-name",
     "eks:cluster-name",
     "eks:eks-cluster-name",
@@ -69,9 +74,15 @@ _NOBODYS = Belonging(None)
 class Family:
     """The relations among all that was found at one moment."""
 
-    def __init__(self, found: Sequence[Found]) -> None:
+    def __init__(self, found: Sequence[Found], *, now: datetime | None = None) -> None:
+        """`now` tells builds that work from those that were killed; without it all of them work."""
+        self._now = now
         self._by_name: dict[tuple[str, str], Found] = {}
+        self._snapshots: dict[str, Found] = {}
         for thing in found:
+            if thing.type == "aws_ami":
+                of_image = thing.attributes.get("snapshot_ids", "").split(",")
+                self._snapshots |= dict.fromkeys(of_image, thing)
             for name in _NAMES:
                 value = thing.attributes.get(name)
                 if value:
@@ -88,10 +99,9 @@ class Family:
         return known
 
     def _belonging(self, thing: Found) -> Belonging:
-        if thing.tags.get(STANDING) == "true" or IMAGE in thing.tags:
-            return Belonging(None, standing=True)
-        if thing.tags.get(INSTANCE):
-            return Belonging(thing.tags[INSTANCE])
+        marked = self._by_own_tags(thing)
+        if marked is not None:
+            return marked
         cluster = _cluster_of(thing)
         if cluster is not None:
             return Belonging(self._instance_of_cluster(cluster))
@@ -104,7 +114,25 @@ class Family:
                 return belonging
         return _NOBODYS
 
+    def _by_own_tags(self, thing: Found) -> Belonging | None:
+        if thing.tags.get(STANDING) == "true":
+            return Belonging(None, standing=True)
+        if IMAGE in thing.tags:
+            return self._of_build(thing)
+        return Belonging(thing.tags[INSTANCE]) if thing.tags.get(INSTANCE) else None
+
+    def _of_build(self, thing: Found) -> Belonging:
+        """An image stands. So does what builds one; left alone it is a leak, of an owner that never lives."""
+        made = datetime.fromisoformat(thing.created_at) if thing.created_at else None
+        if thing.type in _IMAGES or made is None or self._now is None or self._now - made < _LONGEST_BUILD:
+            return Belonging(None, standing=True)
+        return Belonging(f"{IMAGE}={thing.tags[IMAGE]}")
+
     def _above(self, thing: Found) -> Iterator[Found]:
+        # a snapshot goes with the image that it is of, whatever it was taken from
+        image = self._snapshots.get(thing.id) if thing.type == "aws_ebs_snapshot" else None
+        if image is not None:
+            yield image
         for attribute, type_ in _ABOVE:
             for value in thing.attributes.get(attribute, "").split(","):
                 # an OIDC provider names its cluster's issuer without the scheme
@@ -125,7 +153,7 @@ def _cluster_of(thing: Found) -> str | None:
     """The name of the cluster that a thing is marked as belonging to."""
     if thing.type == "aws_eks_cluster":
         return None
-    for tag in _CLUSTER_TAGS:
+    for tag in CLUSTER_TAGS:
         if thing.tags.get(tag):
             return thing.tags[tag]
     for tag, value in thing.tags.items():

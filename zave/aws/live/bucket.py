@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC
+from pathlib import Path
 
 from zave.aws.live.api import Api, RefusedError
 from zave.errors import PreconditionError, StepFailedError
@@ -74,6 +75,16 @@ class S3Bucket:
         raise StepFailedError(
             f"{key} is written by others all the time", where=self._name, resolution="run it again"
         )
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file of any size, durably, without reading it into memory: in parts where it is large."""
+        owner = {"ExpectedBucketOwner": self._here["ExpectedBucketOwner"]}
+        client = self._api.client("s3")
+        try:
+            with self._api.told("s3", "upload_file"), path.open("rb") as file:
+                client.upload_fileobj(file, self._name, key, ExtraArgs=owner)
+        except RefusedError as error:
+            raise self._told(error) from error
 
     def delete(self, key: str) -> None:
         """Delete; absent is fine. Older versions stay as long as the bucket keeps them."""

@@ -24,6 +24,8 @@ def environment(schedule: Schedule, *, mode: Mode) -> dict[str, str]:
         "ZAVE_INSTANCE": schedule.instance,
         "ZAVE_BUNDLE": schedule.bundle,
         "ZAVE_BUNDLE_SHA256": schedule.bundle_sha256,
+        "ZAVE_PROGRAMS": schedule.programs,
+        "ZAVE_PROGRAMS_SHA256": schedule.programs_sha256,
         "ZAVE_MODE": mode,
     }
 

@@ -7,6 +7,7 @@ from zave.aws.live.bucket import S3Bucket
 from zave.aws.live.inventory import LiveInventory
 from zave.aws.live.parts import Parts
 from zave.aws.live.switchboard import SchedulerSwitchboard
+from zave.aws.preconditions import wrong_account
 from zave.clock import Clock
 from zave.ports.cloud import Caller
 
@@ -17,12 +18,16 @@ class LiveCloud:
     """Implements `zave.ports.cloud.Cloud`.
 
     `bucket` is the spec's `state.bucket`, with `{account}` and `{region}` in it or filled in already.
+    `account` is the one that the credentials must belong to; in another one nothing but `caller` is asked.
     """
 
-    def __init__(self, api: Api, *, clock: Clock, bucket: str = DEFAULT_BUCKET) -> None:
+    def __init__(
+        self, api: Api, *, clock: Clock, bucket: str = DEFAULT_BUCKET, account: str | None = None
+    ) -> None:
         self._api = api
         self._clock = clock
         self._bucket_name = bucket
+        self._account = account
 
     @property
     def region(self) -> str:
@@ -54,14 +59,20 @@ class LiveCloud:
 
     @cached_property
     def parts(self) -> Parts:
-        """What the standing parts are called here. Raises PreconditionError without credentials."""
-        account = self._api.call("sts", "get_caller_identity")["Account"]
+        """What the standing parts are called here.
+
+        Raises PreconditionError without credentials, and for those of another account.
+        """
+        answer = self._api.call("sts", "get_caller_identity")
+        account = answer["Account"]
+        if self._account is not None and account != self._account:
+            raise wrong_account(account, self._account, arn=answer["Arn"])
         name = self._bucket_name.replace("{account}", account).replace("{region}", self.region)
         return Parts(account, self.region, self._api.partition, name)
 
     @cached_property
     def _inventory(self) -> LiveInventory:
-        return LiveInventory(self._api, parts=lambda: self.parts)
+        return LiveInventory(self._api, parts=lambda: self.parts, clock=self._clock)
 
     @cached_property
     def _switchboard(self) -> SchedulerSwitchboard:

@@ -12,6 +12,7 @@ from zave.aws.live.kinds import KINDS
 from zave.aws.live.listing import Found, Kind, kinds_of, listed
 from zave.aws.live.parts import Parts
 from zave.aws.live.tagged import unlisted
+from zave.clock import Clock
 from zave.errors import PreconditionError, StepFailedError, ZaveError
 from zave.ports import Item
 
@@ -22,11 +23,15 @@ _COVERED = frozenset(kind.covers for kind in kinds_of(KINDS) if kind.covers)
 
 
 class LiveInventory:
-    """Implements `zave.ports.Inventory`: whatever cannot be listed is told, never taken for nothing."""
+    """Implements `zave.ports.Inventory`: whatever cannot be listed is told, never taken for nothing.
 
-    def __init__(self, api: Api, *, parts: Callable[[], Parts]) -> None:
+    Without a `clock` what a killed build of an image left cannot be told from a build that works.
+    """
+
+    def __init__(self, api: Api, *, parts: Callable[[], Parts], clock: Clock | None = None) -> None:
         self._api = api
         self._parts = parts
+        self._clock = clock
 
     @property
     def source(self) -> str:
@@ -45,7 +50,7 @@ class LiveInventory:
         not complete: what is not seen would be taken for gone.
         """
         found = self._found()
-        family = Family(found)
+        family = Family(found, now=self._clock.now() if self._clock else None)
         return [_item(thing, family) for thing in found]
 
     def delete(self, item: Item) -> None:

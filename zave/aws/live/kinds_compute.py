@@ -178,7 +178,7 @@ MACHINES = (
         Ask("ec2:describe_images", "Images", given={"Owners": ["self"]}),
         id="ImageId",
         created="CreationDate",
-        shape={"name": "Name", "snapshot_id": "BlockDeviceMappings[0].Ebs.SnapshotId"},
+        shape={"name": "Name", "snapshot_ids": "BlockDeviceMappings[].Ebs.SnapshotId"},
         covers="ec2:image",
     ),
     Kind(

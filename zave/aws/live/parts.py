@@ -81,6 +81,11 @@ class Parts:
         """
         return f"arn:{self.partition}:scheduler:::aws-sdk:codebuild:startBuild"
 
+    @property
+    def publish_arn(self) -> str:
+        """The target of a warning: any call of SNS's Publish, whose parameters are the input."""
+        return f"arn:{self.partition}:scheduler:::aws-sdk:sns:publish"
+
     def _arn(self, service: str, rest: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{rest}"
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,11 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 # delivery alone is tried again, and only until the next fire, which does the same
 _RETRIES = {"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 1800}
 _EXACTLY = {"Mode": "OFF"}
+# no instance's name has a dot
+_WARNING = ".warn-"
+_STAMP = "%Y%m%dT%H%M%SZ"
+# an SNS subject: printable ASCII, 100 characters (API reference, Publish)
+_SUBJECT = "zave: {} ends soon"
 
 
 class SchedulerSwitchboard:
@@ -64,13 +70,15 @@ class SchedulerSwitchboard:
             if error.code != _ABSENT:
                 raise
         # a list shows neither dates nor inputs; one that went meanwhile is left out
-        found = [self.schedule(name) for name in sorted(names)]
+        found = [self.schedule(name) for name in sorted(names) if _WARNING not in name]
         return [schedule for schedule in found if schedule is not None]
 
     def set_schedule(self, schedule: Schedule) -> None:
         """Create or replace. Raises StepFailedError for what AWS refuses, or should."""
         self._require_sensible(schedule)
-        wanted = document(schedule, parts=self._parts)
+        self._put(document(schedule, parts=self._parts))
+
+    def _put(self, wanted: Mapping[str, Any]) -> None:
         try:
             # whatever an update leaves out falls back to its default: everything is sent
             self._api.call("scheduler", "update_schedule", **wanted)
@@ -80,9 +88,49 @@ class SchedulerSwitchboard:
             self._create(wanted)
 
     def remove_schedule(self, instance: str) -> None:
-        """Remove; absent is fine."""
+        """Remove, its warnings too; absent is fine."""
+        # first: cut off in between, the switch still fires and comes here again
+        with suppress(RefusedError):
+            # a mail too many does no harm, a switch that stays would fire for ever
+            for name in self._warnings(instance):
+                self._remove(name)
+        self._remove(instance)
+
+    # warnings: schedules of their own, which fire once and are gone
+
+    def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
+        """Have the topic told `text` at these moments and at no others; past ones are left out."""
+        check_name(instance, what="instance")
+        now = self._clock.now()
+        wanted = {_warning_name(instance, moment): moment for moment in moments if moment > now}
+        for name in self._warnings(instance):
+            if name not in wanted:
+                self._remove(name)
+        for name, moment in sorted(wanted.items()):
+            self._put(warning_document(name, moment, instance=instance, text=text, parts=self._parts))
+
+    def warnings(self, instance: str) -> Sequence[datetime]:
+        """The moments still to come at which the topic is told, in order."""
+        now = self._clock.now()
+        moments = (_warning_moment(name) for name in self._warnings(instance))
+        # one that has fired may still be listed for a while
+        return sorted(moment for moment in moments if moment is not None and moment > now)
+
+    def _warnings(self, instance: str) -> list[str]:
+        prefix, names = f"{instance}{_WARNING}", list[str]()
         try:
-            self._api.call("scheduler", "delete_schedule", **self._named(instance))
+            for page in self._api.pages(
+                "scheduler", "list_schedules", GroupName=self._parts.group, NamePrefix=prefix
+            ):
+                names += [each["Name"] for each in page["Schedules"]]
+        except RefusedError as error:
+            if error.code != _ABSENT:
+                raise
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._api.call("scheduler", "delete_schedule", **self._named(name))
         except RefusedError as error:
             if error.code != _ABSENT:
                 raise
@@ -176,6 +224,43 @@ def document(schedule: Schedule, *, parts: Parts) -> dict[str, Any]:
     }
 
 
+def warning_document(
+    name: str, moment: datetime, *, instance: str, text: str, parts: Parts
+) -> dict[str, Any]:
+    """All parameters of CreateSchedule and UpdateSchedule for one warning."""
+    message = {"TopicArn": parts.topic_arn, "Subject": _SUBJECT.format(instance), "Message": text}
+    return {
+        "GroupName": parts.group,
+        "Name": name,
+        "Description": f"tells that {instance} ends soon: set by zave",
+        "ScheduleExpression": f"at({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+        "ScheduleExpressionTimezone": "UTC",
+        "State": "ENABLED",
+        "FlexibleTimeWindow": _EXACTLY,
+        # it has no second occasion; what a lost mail would have said, `status` says as well
+        "ActionAfterCompletion": "DELETE",
+        "Target": {
+            "Arn": parts.publish_arn,
+            "RoleArn": parts.scheduler_role_arn,
+            "Input": json.dumps(message, sort_keys=True),
+            "DeadLetterConfig": {"Arn": parts.queue_arn},
+            "RetryPolicy": _RETRIES,
+        },
+    }
+
+
+def _warning_name(instance: str, moment: datetime) -> str:
+    """The moment is in the name: a list of schedules shows no dates."""
+    return f"{instance}{_WARNING}{moment.astimezone(UTC):{_STAMP}}"
+
+
+def _warning_moment(name: str) -> datetime | None:
+    try:
+        return datetime.strptime(name.rpartition(_WARNING)[2], _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None  # somebody else's
+
+
 def schedule_of(found: Mapping[str, Any], *, parts: Parts) -> Schedule:
     """The schedule in the answer of GetSchedule; `flaws` names all that zave would not have set."""
     target = found.get("Target") or {}
@@ -208,6 +293,8 @@ def schedule_of(found: Mapping[str, Any], *, parts: Parts) -> Schedule:
         every=every or 0,
         enabled=found.get("State") == "ENABLED",
         flaws=tuple(flaws),
+        programs=clean(told.get("ZAVE_PROGRAMS", "")),
+        programs_sha256=clean(told.get("ZAVE_PROGRAMS_SHA256", "")),
     )
 
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.rehearsal.flux_world import flux_in, hand_over
 from zave.aws.commands import how_to_delete
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports import Item
 from zave.rehearsal.cloud import SimulatedCloud
-from zave.rehearsal.cluster import SimulatedCluster
 from zave.rehearsal.viewpoint import Viewpoint
 from zave.rehearsal.world import World
 
@@ -28,7 +28,7 @@ def test_everything_of_a_demo_is_its_own_whether_it_has_tags_or_not(
     account.make("aws_iam_role", "zave-demo-nodes-role")
     account.make("aws_iam_role_policy", "p", instance=None, tags_all={}, role="zave-demo-nodes-role")
     world.faults.add("surge by 2 nodes")
-    SimulatedCluster(world).bootstrap(instance="demo", tree=tmp_path, names=["apps"])
+    hand_over(flux_in(world, tmp_path), "demo", ["apps"])
     items = cloud.inventory.items()
     assert len(items) > 30
     assert {item.owner for item in items} == {"demo"}

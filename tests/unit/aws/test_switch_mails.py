@@ -1,0 +1,61 @@
+"""The mails that announce an end: set when the switch is armed, moved with it, missed when they are gone."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.aws.memory import Account
+from zave.aws.locks import Worker
+from zave.aws.switch import Armed, Extension, arm, extend, read_back
+from zave.spec.units import HOUR
+
+WORKER = Worker("extend-1", "up", "here:/state")
+
+
+@pytest.fixture
+def armed(account: Account) -> Callable[..., Armed]:
+    def arm_(*, hours: float = 48, warn: tuple[int, ...] = (6 * HOUR, HOUR)) -> Armed:
+        account.switchboard.launch = account.prove
+        bundle = account.packed("demo")
+        return arm(account, account.clock, instance="demo", ttl=hours * HOUR, bundle=bundle, warn=warn)
+
+    return arm_
+
+
+def silences(account: Account, *, warn: tuple[int, ...] = (6 * HOUR, HOUR)) -> list[str]:
+    status = read_back(account, account.clock, instance="demo", warn=warn)
+    assert status.armed  # a mail that is missing does not weaken the switch
+    return [warning.text for warning in status.warnings if warning.kind == "silent"]
+
+
+def test_arming_sets_what_the_spec_wants(account: Account, armed: Callable[..., Armed]) -> None:
+    end = armed(warn=(12 * HOUR, 2 * HOUR)).expires_at
+    assert account.switchboard.mails["demo"] == [end - timedelta(hours=12), end - timedelta(hours=2)]
+    assert silences(account, warn=(12 * HOUR, 2 * HOUR)) == []
+
+
+def test_an_extension_moves_them(account: Account, armed: Callable[..., Armed]) -> None:
+    before = armed()
+    end = before.expires_at + timedelta(hours=10)
+    extension = Extension(until=end, armed_at=account.clock.now(), maximum=168 * HOUR, warn=(HOUR,))
+    extend(account, account.clock, instance="demo", extension=extension, worker=WORKER)
+    assert account.switchboard.mails["demo"] == [end - timedelta(hours=1)]
+
+
+def test_a_mail_that_will_not_come_is_told(account: Account, armed: Callable[..., Armed]) -> None:
+    end = armed().expires_at
+    account.switchboard.mails["demo"] = [end - timedelta(hours=6)]
+    (text,) = silences(account)
+    assert "no mail will announce the end of demo" in text
+
+
+def test_a_mail_whose_moment_is_past_is_not_missed(account: Account, armed: Callable[..., Armed]) -> None:
+    armed(hours=5)  # less than the six hours of the first warning
+    assert silences(account) == []
+
+
+def test_they_go_with_the_switch(account: Account, armed: Callable[..., Armed]) -> None:
+    armed()
+    account.switchboard.remove_schedule("demo")
+    assert account.switchboard.warnings("demo") == []

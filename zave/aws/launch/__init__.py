@@ -1,0 +1,1 @@
+"""What starts the destroyer's programs where they were unpacked; `zave.aws.programs` packs these files."""

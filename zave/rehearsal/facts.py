@@ -1,0 +1,55 @@
+"""What the rehearsed account says of itself beside what exists in it: an account that has been in use."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zave.aws.preconditions import Quota
+from zave.rehearsal.world import World
+
+DOCUMENT = ("aws_facts", "default")
+
+# AWS's defaults (Service Quotas, 2026-11-23) but for vCPUs, of which AWS grants more with use
+_QUOTAS: Mapping[Quota, float] = {
+    "on-demand vCPUs": 64.0,
+    "spot vCPUs": 64.0,
+    "elastic IPs": 5.0,
+    "VPCs": 5.0,
+}
+# by size, as the current families have them (EC2 instance types)
+_VCPUS = {"nano": 2, "micro": 2, "small": 2, "medium": 2, "large": 2, "xlarge": 4}
+
+
+class SimulatedFacts:
+    """Implements `zave.aws.preconditions.AccountFacts` over a world.
+
+    The world's document may say otherwise: `spot_role`, `region_enabled`, `quotas` by name.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def region_enabled(self) -> bool:
+        """Whether the account may use the region."""
+        return bool(self._told().get("region_enabled", True))
+
+    def spot_role(self) -> bool:
+        """Whether EC2's service-linked role for spot instances is there."""
+        return bool(self._told().get("spot_role", True))
+
+    def quota(self, name: Quota) -> float | None:
+        """The account's quota."""
+        quotas = {**_QUOTAS, **self._told().get("quotas", {})}
+        return float(quotas[name])
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        """Virtual processors by type."""
+        return {name: _vcpus(name) for name in instance_types}
+
+    def _told(self) -> dict[str, Any]:
+        return self._world.get_document(*DOCUMENT) or {}
+
+
+def _vcpus(instance_type: str) -> int:
+    size = instance_type.partition(".")[2]
+    times = size.removesuffix("xlarge")
+    return 4 * int(times) if size.endswith("xlarge") and times.isdigit() else _VCPUS.get(size, 2)
