@@ -5,7 +5,7 @@ After Terraform the inventory decides, not the exit code.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zave.clock import rfc3339
 from zave.engine.execute import CUT_OFF, undo
@@ -13,14 +13,16 @@ from zave.errors import LeakError, PreconditionError, StepFailedError, StuckErro
 from zave.events import PlannedStep, ReceiptIssued
 from zave.lifecycle.place import Place
 from zave.lifecycle.run import Run, running
-from zave.lifecycle.up import Ask
 from zave.receipt import Settlement, Subject, receipt
 from zave.steps.infra import SEAL, guard_of, require_state, seal_of
 from zave.steps.kubeconfig import MERGED
 
+if TYPE_CHECKING:
+    from zave.lifecycle.up import Ask
+
 
 def tear_down(
-    place: Place, *, ask: Ask | None, recover: bool, arguments: Sequence[str], force: bool = False
+    place: Place, *, ask: "Ask | None", recover: bool, arguments: Sequence[str], force: bool = False
 ) -> dict[str, Any]:
     """Take the instance down and return the receipt. Raises LeakError (exit 6) when anything stands.
 

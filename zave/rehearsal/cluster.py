@@ -10,7 +10,7 @@ from typing import Any
 
 from zave.errors import StepFailedError
 from zave.ports import Node
-from zave.rehearsal.sites import AwsSite, LibvirtSite, Site
+from zave.rehearsal.sites import sites_of
 from zave.rehearsal.world import World
 
 _SIMULATED = base64.b64encode(b"simulated by zave rehearsal").decode("ascii")
@@ -21,7 +21,6 @@ class SimulatedCluster:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._sites: tuple[Site, ...] = (LibvirtSite(world), AwsSite(world))
 
     def kubeconfig(self, *, instance: str, outputs: Mapping[str, Any]) -> str:
         """A kubeconfig that says itself that nothing answers there."""
@@ -58,11 +57,11 @@ contexts:
 
     def nodes(self, *, instance: str) -> Sequence[Node]:
         """The instance's machines as nodes: Ready once they run and had the time to join."""
-        return [node for site in self._sites for node in site.nodes(instance)]
+        return [node for site in sites_of(self._world) for node in site.nodes(instance)]
 
     def _require_control_plane(self, instance: str) -> None:
         """Raises StepFailedError when nothing of the instance answers."""
-        if any(site.control_plane(instance) is not None for site in self._sites):
+        if any(site.control_plane(instance) is not None for site in sites_of(self._world)):
             return
         raise StepFailedError(
             f"no control plane of {instance} answers",

@@ -7,12 +7,11 @@ from typing import Any
 
 from zave.errors import StepFailedError, UnreachableError
 from zave.ports.flux import Holder, Presence, Reconciliation, Say, Source
-from zave.rehearsal.aws_services import claim
 from zave.rehearsal.durations import duration_of
 from zave.rehearsal.flux_state import LAYER_FINALIZER, Applied, Attempt, Flux, Held, flux_of
 from zave.rehearsal.flux_tree import Found, read_tree
 from zave.rehearsal.ledger import Ledger
-from zave.rehearsal.sites import AwsSite, LibvirtSite, Site
+from zave.rehearsal.sites import Site, sites_of
 from zave.rehearsal.things import Thing, WorldError
 from zave.rehearsal.world import World
 
@@ -30,7 +29,6 @@ class SimulatedFlux:
     def __init__(self, world: World, *, tree: Callable[[str], Path]) -> None:
         self._world = world
         self._tree = tree
-        self._sites: tuple[Site, ...] = (LibvirtSite(world), AwsSite(world))
 
     def presence(self, *, instance: str) -> Presence:
         """`absent` without a control plane, `silent` while it is off or a fault has it so."""
@@ -140,7 +138,7 @@ class SimulatedFlux:
     # the control plane
 
     def _find(self, instance: str) -> tuple[Site, Thing] | None:
-        for site in self._sites:
+        for site in sites_of(self._world):
             machine = site.control_plane(instance)
             if machine is not None:
                 return site, machine
@@ -294,6 +292,9 @@ def _kept(document: Mapping[str, Any] | None, machine: Thing) -> Flux | None:
 
 def _claims(objects: Sequence[Found]) -> list[Held]:
     found = [each for each in objects if each.kind == "PersistentVolumeClaim"]
+    # here: a home lab's rehearsal needs none of AWS's
+    from zave.rehearsal.aws_services import claim
+
     return [replace(claim(each.name), namespace=each.namespace, layer=each.layer) for each in found]
 
 

@@ -1,15 +1,12 @@
 """Where the machines of a rehearsed cluster are: on the libvirt host, or in the AWS account."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from zave.ports import Node
-from zave.rehearsal import aws_parts, aws_services
-from zave.rehearsal.aws_family import INSTANCE, cluster_of, tags_of
 from zave.rehearsal.flux_state import Held
-from zave.rehearsal.gate import Gate
 from zave.rehearsal.hypervisor import address_of
 from zave.rehearsal.ledger import Ledger
 from zave.rehearsal.things import Thing
@@ -136,55 +133,9 @@ def _runs(machine: Thing) -> bool:
     return machine.state == "present" and machine.attributes.get("running") is True
 
 
-class AwsSite:
-    """EKS: AWS runs the control plane, and the cluster makes things in the account by itself."""
+def sites_of(world: World) -> Iterator[Site]:
+    """The home lab's, then the account's, whose modules are imported only if somebody asks that far."""
+    yield LibvirtSite(world)
+    from zave.rehearsal.aws_site import AwsSite
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def control_plane(self, instance: str) -> Thing | None:
-        """The instance's cluster. Raises as `Gate` does when the account cannot be reached."""
-        clusters = self._world.things(kind="aws_eks_cluster")
-        mine = next((each for each in clusters if tags_of(each).get(INSTANCE) == instance), None)
-        if mine is not None:
-            # the cluster's tokens are made of the AWS credentials
-            Gate(self._world, region=aws_parts.region_and_account(mine)[0]).ask("eks", "DescribeCluster")
-        return mine
-
-    def nodes(self, instance: str) -> Sequence[Node]:
-        """The instances that joined the cluster, by their private names."""
-        cluster = self.control_plane(instance)
-        if cluster is None:
-            return []
-        machines = [
-            each
-            for each in self._world.things(provider="aws")
-            if each.type == "aws_instance" and cluster_of(each) == cluster.name
-        ]
-        return [
-            Node(
-                name=str(each.attributes.get("private_dns") or each.name),
-                role="worker",
-                address=str(each.attributes.get("private_ip") or ""),
-                state="Ready" if each.state == "present" else "NotReady",
-            )
-            for each in machines
-        ]
-
-    def joined_at(self, machine: Thing) -> float:
-        """As soon as EKS says that the cluster is active."""
-        return machine.ready_at.timestamp()
-
-    def answers(self, machine: Thing) -> bool:
-        """Whether the cluster is active."""
-        return machine.state == "present"
-
-    def provide(
-        self, ledger: Ledger, machine: Thing, *, claims: Sequence[Held], surge: int
-    ) -> Sequence[Held]:
-        """A load balancer, volumes, and Karpenter's nodes for a surge. Two claims stand for all."""
-        return aws_services.provide(ledger, machine, nodes=surge)
-
-    def let_go(self, machine: Thing, held: Held) -> None:
-        """Its controller deletes in AWS what a Service, a claim or a node pool holds."""
-        aws_services.let_go(self._world, machine, held)
+    yield AwsSite(world)
