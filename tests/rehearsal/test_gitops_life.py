@@ -116,7 +116,9 @@ def test_a_silent_api_does_not_keep_a_lab_from_going(standing_lab: Lab) -> None:
 
 
 def test_a_teardown_that_is_killed_goes_on(standing_lab: Lab) -> None:
-    process = standing_lab.start("down", "homelab", "--rehearse", "--yes", "-o", "json")
+    # slow enough that the kill comes before the end
+    speed = ("--speed", "20")
+    process = standing_lab.start("down", "homelab", "--rehearse", "--yes", "-o", "json", *speed)
     assert process.stdout is not None
     for line in process.stdout:
         if "Kustomization platform delete" in line or '"Kustomization platform"' in line:
@@ -126,7 +128,7 @@ def test_a_teardown_that_is_killed_goes_on(standing_lab: Lab) -> None:
     kill_everything(process.pid, standing_lab.state)
     process.communicate()
     assert flux(standing_lab, "homelab") is not None
-    again = standing_lab.down()
+    again = standing_lab.down("--speed", "0")
     assert again.exit_code == 0, again.told()
     assert "Kustomization apps" not in states(again, action="delete")
     assert not standing_lab.standing()

