@@ -33,6 +33,7 @@ VERB_NAMES = [
     "secrets",
     "config",
     "kubeconfig",
+    "push",
     "ssh",
     "console",
     "snapshot",

@@ -31,6 +31,11 @@ def test_reading_commands_print_valid_documents_of_a_demo(demo_lab: AwsLab) -> N
     assert len(_valid(demo_lab.ok("sweep", INSTANCE), "inventory")["expected"]) >= 60
     assert _valid(demo_lab.ok("drift", INSTANCE), "drift")["in_sync"] is True
 
+    (image,) = _valid(demo_lab.ok("push", INSTANCE, "nginx:1.29"), "push")["images"]
+    assert (image["action"], image["target"].rpartition("/")[2]) == ("copied", "apps:nginx-1.29")
+    (again,) = _valid(demo_lab.ok("push", INSTANCE, "nginx:1.29"), "push")["images"]
+    assert again == {**image, "action": "present"}
+
     switch = _valid(demo_lab.ok("extend", INSTANCE, "--ttl", "50h"), "switch")
     assert switch["armed"]
     assert switch["previous_expires_at"] == status["environments"][0]["expires_at"]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zave.lifecycle.place import Place
     from zave.lifecycle.run import Journal
     from zave.ports import ImageBuilder, Inventory
+    from zave.ports.registry import Copier, Registry
     from zave.process import ProcessRunner
     from zave.project import Project
     from zave.rehearsal.world import World
@@ -404,6 +405,22 @@ class Context:
         from zave.rehearsal.images import SimulatedImages
 
         return SimulatedImages(self.world)
+
+    @contextlib.contextmanager
+    def registry(self, instance: str, *, source_auth: Path | None) -> "Iterator[tuple[Registry, Copier]]":
+        """The registry of a recorded instance on AWS, and who copies images into it."""
+        spec = self._recorded_spec(self.record(instance))
+        if spec.platform != "aws-eks":
+            raise UsageError(f"{instance} has no registry in AWS")
+        if self.options.rehearse:
+            simulated = self.rehearsed.registry(spec)
+            yield simulated, simulated
+            return
+        import tempfile
+
+        # not among the records: a killed zave leaves the folder, and in it a token of twelve hours
+        with tempfile.TemporaryDirectory(prefix="zave-push-") as folder:
+            yield self.real.accounts.registry(spec, scratch=Path(folder), source_auth=source_auth)
 
     def backend_override(self, key: str) -> str | None:
         """What replaces the backend of the state with this key; None keeps the rendered one."""

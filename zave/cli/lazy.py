@@ -44,6 +44,7 @@ VERBS: Mapping[str, Verb] = {
     "secrets": Verb("secrets", "Secrets of a platform: encrypt, rotate, check."),
     "config": Verb("config", "Show each setting with its origin."),
     "kubeconfig": Verb("kubeconfig", "Print the path or the text of a cluster's kubeconfig."),
+    "push": Verb("push", "Copy container images into a demo's registry."),
     "ssh": Verb("ssh", "Open a shell on a machine of a home lab."),
     "console": Verb("console", "Show what a machine writes to its serial console."),
     "snapshot": Verb("snapshot", "Copy a home lab's cluster datastore into a file."),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zave.aws.live.eks import EksCluster
     from zave.aws.live.facts import LiveFacts
     from zave.aws.live.prices import LivePrices
+    from zave.aws.live.registry import EcrRegistry
     from zave.cli.real_flux import Handover
     from zave.clock import Clock
     from zave.images.builder import AllImages
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from zave.state.directory import InstanceFolder
     from zave.state.store import StateStore
     from zave.steps.site import Tools
+    from zave.tools.skopeo import Skopeo
     from zave.tools.terraform_factory import BoundTerraform
 
 BoundWith = Callable[["InstanceFolder", Mapping[str, str]], "BoundTerraform"]
@@ -172,6 +174,23 @@ class Accounts:
         cloud = LiveCloud(api, clock=self.clock, bucket=bucket)
         environment = environment_for(assume, region=region, folder=work, own=own_variables())
         return self._tools(spec, folder, api, cloud, environment)
+
+    def registry(
+        self, spec: "AwsSpec", *, scratch: Path, source_auth: Path | None
+    ) -> "tuple[EcrRegistry, Skopeo]":
+        """The registry of the spec's account, and skopeo, which works in `scratch`, a private folder."""
+        from zave.aws.live.registry import EcrRegistry
+        from zave.tools.skopeo import Skopeo
+
+        cloud = self.cloud(spec)
+        registry = EcrRegistry(self.api(spec.aws.region), account=lambda: cloud.parts.account)
+        skopeo = Skopeo.find(
+            runner=self.runner,
+            scratch=scratch,
+            authorization=registry.authorization,
+            source_auth=source_auth,
+        )
+        return registry, skopeo
 
     def inventories(self, store: "StateStore") -> "list[Inventory]":
         """What exists in each account that `clouds` names."""

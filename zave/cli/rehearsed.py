@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zave.ports.flux import Repository, Source
     from zave.process import ProcessRunner
     from zave.rehearsal.cloud import SimulatedCloud
+    from zave.rehearsal.registry import SimulatedRegistry
     from zave.spec import AwsSpec, LibvirtSpec
     from zave.steps.site import Tools
     from zave.tools.terraform_factory import BoundTerraform
@@ -147,6 +148,12 @@ class Rehearsed:
         from zave.rehearsal.cloud import SimulatedCloud
 
         return SimulatedCloud(self.world, region=region, account=account, launch=self._launch)
+
+    def registry(self, spec: "AwsSpec") -> "SimulatedRegistry":
+        """The registry of the spec's account, into which nothing is copied."""
+        from zave.rehearsal.registry import SimulatedRegistry
+
+        return SimulatedRegistry(self.world, region=spec.aws.region, account=spec.aws.account or _ACCOUNT)
 
     def state_folder(self, key: str) -> Path:
         """Where the simulated bucket keeps the Terraform state of `key`."""

@@ -36,7 +36,6 @@ ACCOUNT_KEY = "account/terraform.tfstate"
 _DISK_GIB = 30
 # the cheapest of that table, with the least that RDS takes of gp3
 _DATABASE = {"instance_class": "db.t4g.micro", "storage_gb": 20}
-_REPOSITORIES = ("apps",)
 
 
 def state_key(instance: str) -> str:
@@ -97,7 +96,7 @@ def terraform_variables(
             "architecture": architecture_of(nodes.instance_types[0]),
         },
         "karpenter": spec.eks.karpenter,
-        "repositories": list(_REPOSITORIES),
+        "repositories": list(spec.registry.repositories),
         "database": dict(_DATABASE) if spec.rds.enabled else None,
     }
 

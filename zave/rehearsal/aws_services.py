@@ -44,7 +44,8 @@ def provide(ledger: Ledger, cluster: Thing, *, nodes: int) -> Sequence[Held]:
     for repository in ledger.things("aws_ecr_repository"):
         if instance is not None and tags_of(repository).get(INSTANCE) == instance:
             # the platform's own image, which the cluster runs from there
-            ledger.put_document(aws_blocks.IMAGES, repository.name, {"count": 1})
+            pushed = ledger.document(aws_blocks.IMAGES, repository.name) or {}
+            ledger.put_document(aws_blocks.IMAGES, repository.name, {"count": 1, **pushed})
     return _holders(ledger.things(), cluster)
 
 

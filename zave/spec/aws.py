@@ -21,7 +21,7 @@ from zave.spec.network import (
     parse_public_cidr,
     parse_region,
 )
-from zave.spec.places import LOCAL
+from zave.spec.places import IMAGE_REPOSITORY, LOCAL, parse_image_repository
 from zave.spec.units import DAY, HOUR, MINUTE, format_duration, parse_duration, parse_eks_version
 
 # EKS takes one of these two for Services unless told otherwise (EKS user guide, network requirements)
@@ -52,6 +52,7 @@ _Notice = Annotated[
 _Email = Annotated[str, Parsed(parse_email, example="me@example.org")]
 _PublicCidr = Annotated[IPv4Network, Parsed(parse_public_cidr, example="203.0.113.7/32")]
 _InstanceType = Annotated[str, Parsed(parse_instance_type, example="t3.large")]
+_ImageRepository = Annotated[str, Parsed(parse_image_repository, example="apps", pattern=IMAGE_REPOSITORY)]
 _Percent = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -274,6 +275,21 @@ class AwsRegistry(Section):
     """Where container images are kept."""
 
     kind: Literal["ecr"] = Field(default="ecr", description="ecr: the account's own registry. Default: ecr.")
+    repositories: Annotated[tuple[_ImageRepository, ...], Strict(False)] = Field(
+        default=("apps",),
+        max_length=20,
+        description="Repositories of the instance, without its name; `zave push` puts an image into the one "
+        "of the image's name, any other into apps. Default: [apps].",
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What does not fit together."""
+        for index in duplicates(self.repositories):
+            yield Problem(
+                ("registry", "repositories", index),
+                f"registry.repositories names {self.repositories[index]} twice",
+                "name each once",
+            )
 
 
 class AwsStorage(Section):
@@ -324,6 +340,7 @@ class AwsSpec(Section):
                 *self._network_problems(),
                 *self.eks.problems(),
                 *self.budget.problems(),
+                *self.registry.problems(),
                 *self._gitops_problems(),
             ]
         )

@@ -27,6 +27,9 @@ _LIBVIRT_REMOTE = re.compile(
 )
 _LIBVIRT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BASE_IMAGE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
+# as terraform-modules/aws-ecr has it: ECR's own rule, without slashes
+IMAGE_REPOSITORY = "^[a-z0-9]+([._-][a-z0-9]+)*$"
+"""The form of the name of a repository for images."""
 _REGISTRY = re.compile(r"(?P<host>[^/:@]+)(?::(?P<port>[0-9]{1,5}))?")
 # http as well: a mirror in the home network often has no certificate, and images have digests
 _MIRROR = re.compile(rf"https?://(?P<host>[^/:@]+)(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<path>{_PATH})?)?")
@@ -197,6 +200,16 @@ def parse_registry(value: object) -> str:
             resolution="write its host, such as docker.io or registry.example.org:5000, or *",
         )
     return str(value)
+
+
+def parse_image_repository(value: object) -> str:
+    """The name of a repository for images, without its instance. Raises UsageError."""
+    if not isinstance(value, str) or re.fullmatch(IMAGE_REPOSITORY, value) is None or len(value) > 128:
+        raise UsageError(
+            f"{shown(value)} is not the name of a repository",
+            resolution="write lower-case letters and digits, with single . _ or - between them, such as apps",
+        )
+    return value
 
 
 def parse_mirror(value: object) -> str:
