@@ -65,6 +65,10 @@ class ToolFailedError(StepFailedError):
     """A program that zave ran ended with a failure or did not end in time."""
 
 
+class NoClusterError(StepFailedError):
+    """The cluster is not there, or not yet: what the platform itself says, not what nobody answers."""
+
+
 class UnreachableError(StepFailedError):
     """What should answer did not: nothing is known, and nothing is said to be gone."""
 
@@ -103,6 +107,10 @@ class PreconditionError(ZaveError):
 
 class ToolMissingError(PreconditionError):
     """A program is missing or older than the oldest version that works."""
+
+
+class NoBucketError(PreconditionError):
+    """The account has no state bucket; one that only cannot be asked is another error."""
 
 
 class StateError(PreconditionError):

@@ -99,6 +99,7 @@ def test_each_kind_of_error_has_its_code() -> None:
     assert kinds == {
         "ZaveError": 1,
         "StepFailedError": 1,
+        "NoClusterError": 1,
         "ToolFailedError": 1,
         "UnreachableError": 1,
         "StuckError": 1,
@@ -107,6 +108,7 @@ def test_each_kind_of_error_has_its_code() -> None:
         "DifferencesError": 3,
         "LockedError": 4,
         "PreconditionError": 5,
+        "NoBucketError": 5,
         "ToolMissingError": 5,
         "StateError": 5,
         "TerraformStateError": 5,

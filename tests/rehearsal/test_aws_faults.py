@@ -64,6 +64,8 @@ def test_down_names_closed_doors_and_the_same_command_goes_on(demo_lab: AwsLab) 
     assert "ExpiredToken" in failed.complaint()
     demo_lab.ok("rehearse", "faults", "clear")
     assert demo_lab.status()["switch"]["armed"]
+    # what is half gone is not ready
+    assert demo_lab.status()["phase"] == "failed"
 
     # what only hinders creation is no hindrance, and slowing down is waited for
     harmless = (

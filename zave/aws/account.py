@@ -15,7 +15,7 @@ from zave.aws.identity import identity
 from zave.aws.keys import ACCOUNT_STATE
 from zave.aws.state import BucketState, state_of
 from zave.clock import Clock
-from zave.errors import LeakError, PreconditionError, StepFailedError
+from zave.errors import LeakError, NoBucketError, PreconditionError, StepFailedError
 from zave.ports import PENDING, Inventory, Item
 from zave.ports.cloud import Bucket, Cloud
 from zave.render import write_private
@@ -246,7 +246,7 @@ def _migrate(bucket: Bucket, root: AccountRoot) -> None:
 def _bucket(cloud: Cloud) -> Bucket | None:
     try:
         return cloud.bucket
-    except PreconditionError:
+    except NoBucketError:
         return None  # not made yet
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zave.aws.keys import state_key
-from zave.errors import PreconditionError, StepFailedError, TerraformStateError
+from zave.errors import NoBucketError, PreconditionError, StepFailedError, TerraformStateError
 from zave.ports.cloud import Bucket, Cloud
 from zave.render import write_private
 from zave.tools.terraform_plan import HeldResource
@@ -83,5 +83,5 @@ class BucketGuard(StateGuard):
         self.cloud.caller()
         try:
             return self.cloud.bucket
-        except PreconditionError:
+        except NoBucketError:
             return None

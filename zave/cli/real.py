@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
@@ -123,6 +124,10 @@ class Real:
             record.spec["libvirt"]["uri"] for record in store.instances() if record.platform == "libvirt-k3s"
         }
         accounts = self.accounts.inventories(store)
+        if not accounts and Path.home().joinpath(".aws").is_dir():
+            sys.stderr.write(
+                "note: no AWS account was looked at: AWS_PROFILE, or keys in the environment, name one\n"
+            )
         # whoever works in an account only need not have libvirt
         fallback = [] if accounts else ["qemu:///system"]
         return [*(self.hypervisor(uri) for uri in sorted(uris) or fallback), *accounts]

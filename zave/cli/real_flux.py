@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zave.errors import PreconditionError, StepFailedError
+from zave.errors import NoClusterError, PreconditionError, StepFailedError, UnreachableError
 
 if TYPE_CHECKING:
     from zave.aws.live.eks import EksCluster
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 _LOG = "flux-bootstrap.log"
-# EKS takes a token for 15 minutes (EKS user guide, read 2026-11); the longest request to an API is one
-_RENEWED = timedelta(minutes=10)
+# EKS takes a token for 15 minutes (EKS user guide, read 2026-11), and a bootstrap is one program that may
+# go on for most of that
+_RENEWED = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ class Handover:
         from zave.tools.kubectl import Kubectl
         from zave.tools.kubectl_api import KubectlApi
 
-        return Way(KubectlApi(Kubectl.find(self.runner), kubeconfig, environment), kubeconfig)
+        # where no cluster was ever made none is asked, with or without the program
+        there = kubeconfig.is_file()
+        kubectl = Kubectl.find(self.runner) if there else Kubectl(Path("kubectl"), self.runner)
+        return Way(KubectlApi(kubectl, kubeconfig, environment), kubeconfig)
 
     def store(self, instance: str) -> "SecretStore":
         """The encrypted secrets of an instance."""
@@ -163,9 +167,17 @@ class ShortLived:
             if self._until is None or now >= self._until:
                 try:
                     write_private(self.path, self.cluster.short_lived(instance).encode())
-                except StepFailedError:
+                except NoClusterError:
                     self.path.unlink(missing_ok=True)
                     self._until = None
+                except StepFailedError as error:
+                    # not "there is none": Terraform would destroy under what the cluster holds
+                    raise UnreachableError(
+                        f"AWS does not tell the way into the cluster of {instance}",
+                        details="; ".join(filter(None, [error.brief, error.details])),
+                        where=self.cluster.api.region,
+                        resolution="run the same command again; it goes on where it stopped",
+                    ) from error
                 else:
                     self._until = now + _RENEWED
         return self.path

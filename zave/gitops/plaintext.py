@@ -93,7 +93,7 @@ def _values(path: str, node: object) -> Iterator[Finding]:
             continue
         for key, value in held.value:
             text = value.value if isinstance(value, yaml.ScalarNode) else ""
-            # an empty value gives nothing away, a variable is replaced in the cluster
+            # an empty value gives nothing away
             if text and not _ENCRYPTED.match(text):
                 yield Finding(path, value.start_mark.line + 1, f"Secret {name}: {key.value} is not encrypted")
 

@@ -3,6 +3,7 @@
 The key that opens them never leaves this machine but for the cluster, where the bootstrap places it.
 """
 
+import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ class SecretStore:
         recipient = self.keys.rotate()
         for name, values in opened.items():
             self.put(name, values, now=now)
+        # last: cut off before, every key is still there that any file may need
+        self.keys.prune()
         return recipient
 
     def condition(self, wanted: Wanted) -> Condition:
@@ -186,7 +189,10 @@ class SecretStore:
                 where=str(self.file(name)),
                 resolution=f"give it anew: `zave secrets set ENV {name}`",
             ) from error
-        return {str(key): str(value) for key, value in (opened.content.get("stringData") or {}).items()}
+        if found := opened.content.get("stringData"):
+            return {str(key): str(value) for key, value in found.items()}
+        encoded = opened.content.get("data") or {}
+        return {str(key): base64.b64decode(str(value)).decode() for key, value in encoded.items()}
 
 
 def store_of(directory: "StateDirectory", instance: str) -> SecretStore:

@@ -25,6 +25,7 @@ ORDER = ("suspend", "holders", "layers")
 
 # the machines that these stand for may run the controllers that all the others want
 _MACHINES = ("NodePool", "NodeClaim")
+_CLAIM = "PersistentVolumeClaim"
 # seconds between looks: short at first, then growing with the wait
 _SHORTEST, _LONGEST = 3.0, 30.0
 _AGAIN = 10.0
@@ -117,9 +118,11 @@ class Teardown:
             self.watch.check()
             self._tell_gone(going, left)
             for each in left:
-                if named(each) not in going:
+                first = named(each) not in going
+                if first:
                     self.watch.changed(each, "delete", "started")
-                if not each.deleting:
+                # a claim that somebody asked for already may still be mounted: its deletion frees it
+                if not each.deleting or (first and each.kind == _CLAIM):
                     self._ask(lambda each=each: self.flux.delete(instance=self.instance, what=each))  # type: ignore[misc]
                 going[named(each)] = each
             waited = self._now() - started

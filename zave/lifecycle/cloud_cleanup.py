@@ -18,7 +18,7 @@ from zave.aws.switch import run_ended
 from zave.cost.catalogue import Catalogue
 from zave.cost.ledger import keep_spans, settle
 from zave.cost.meter import usd_per_hour
-from zave.errors import PreconditionError
+from zave.errors import NoBucketError
 from zave.lifecycle.cleanup import beating, note_going
 from zave.lifecycle.inventory import GOING
 from zave.lifecycle.learn import mark_undone
@@ -131,7 +131,7 @@ class CloudCleanup:
     def _bucket(self) -> Bucket | None:
         try:
             return self.cloud.bucket
-        except PreconditionError:
+        except NoBucketError:
             return None
 
     def _settlement(self, swept: Swept) -> Settlement:

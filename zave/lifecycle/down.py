@@ -49,10 +49,11 @@ def _tear_down(place: Place, run: Run, *, force: bool) -> dict[str, Any]:
         infra = place.site.store.steps(place.instance).get("infra")
         cut_off = infra is not None and infra.state in CUT_OFF
         require_state(place.site, cut_off=cut_off, emit=run.bus.emit)
-        undo(dataclasses.replace(run.execution, force=force), place.steps)
     except PreconditionError:
         place.save(phase=before)  # refused: nothing was touched
         raise
+    try:
+        undo(dataclasses.replace(run.execution, force=force), place.steps)
     except StepFailedError as error:
         place.save(phase="failed")
         stopped = place.cleanup.stopped()

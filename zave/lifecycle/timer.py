@@ -25,9 +25,16 @@ _CARRIED = (
     "ZAVE_STATE_DIR",
     "XDG_STATE_HOME",
     "XDG_CONFIG_HOME",
+    "ZAVE_TERRAFORM",
+    "ZAVE_PROVIDER_MIRROR",
     "AWS_PROFILE",
     "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CA_BUNDLE",
+    # a user's own systemd knows no ~/.local/bin
+    "PATH",
 )
 # where systemctl finds the user's own manager
 _TO_MANAGER = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "HOME", "PATH")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from zave.errors import PreconditionError, UsageError
+from zave.errors import NoBucketError, UsageError
 from zave.ports.cloud import Caller, DestroyerRun
 from zave.rehearsal.aws_family import STANDING, tags_of
 from zave.rehearsal.aws_inventory import SimulatedInventory
@@ -54,7 +54,7 @@ class SimulatedCloud:
         for thing in self._world.things(provider="aws"):
             if thing.type == "aws_s3_bucket" and tags_of(thing).get(STANDING) == "true":
                 return self._bucket(str(thing.attributes.get("bucket") or thing.name))
-        raise PreconditionError(
+        raise NoBucketError(
             f"account {self._account} has no bucket of zave's",
             resolution="zave account setup makes the standing parts",
         )

@@ -39,8 +39,14 @@ class AgeKeys:
         return self.recipient() or self._add([])
 
     def rotate(self) -> str:
-        """Make a new key and keep the present one beside it; an older one goes. Its public half."""
-        return self._add([str(each) for each in self._identities()[:1]])
+        """Make a new key and keep all that there are beside it, until `prune`. Its public half."""
+        return self._add([str(each) for each in self._identities()])
+
+    def prune(self) -> None:
+        """Keep the key in force and the one before it: what Flux has not fetched yet is for that one."""
+        kept = self._identities()[:2]
+        if kept:
+            self._write(kept[0], [str(each) for each in kept[1:]])
 
     def secret(self) -> bytes:
         """The file as Flux reads it (`age.agekey` in its Secret). Raises StateError when there is none."""
@@ -67,10 +73,13 @@ class AgeKeys:
         from pyrage import x25519
 
         made = x25519.Identity.generate()
-        lines = [f"# public key: {made.to_public()}", str(made), *others]
+        self._write(made, others)
+        return str(made.to_public())
+
+    def _write(self, first: Any, others: list[str]) -> None:
+        lines = [f"# public key: {first.to_public()}", str(first), *others]
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.path, "".join(f"{line}\n" for line in lines).encode())
-        return str(made.to_public())
 
     def _wanted(self) -> list[Any]:
         found = self._identities()

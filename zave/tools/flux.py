@@ -42,8 +42,6 @@ _INHERITED = (
     *("PATH", "HOME", "USER", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-# a cluster of a cloud's names a program in its kubeconfig that wants these
-_FOR_THE_CLUSTER = re.compile(r"AWS_[A-Z0-9_]+")
 _TOKEN_VARIABLE: Mapping[str, str] = {
     "git": "GIT_PASSWORD",
     "github": "GITHUB_TOKEN",
@@ -203,7 +201,6 @@ class FluxProgram:
         self, forge: Forge, credentials: GitCredentials, kubeconfig: Path, scratch: str
     ) -> dict[str, str]:
         found = {name: self.environ[name] for name in _INHERITED if name in self.environ}
-        found |= {name: value for name, value in self.environ.items() if _FOR_THE_CLUSTER.fullmatch(name)}
         # the agent's socket lies in TMPDIR
         found |= {"KUBECONFIG": str(kubeconfig), "TMPDIR": scratch, "LC_ALL": "C"}
         if credentials.known_hosts is not None:

@@ -230,9 +230,7 @@ def _is_silent(answer: _Answer) -> bool | None:
 
 
 def _says_gone(line: str) -> bool:
-    return line.startswith(
-        ("Error from server (NotFound): ", "error: the server doesn't have a resource type")
-    )
+    return line.startswith(_GONE) or _KIND_GONE in line
 
 
 def _named(each: Document) -> Document:

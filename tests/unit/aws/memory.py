@@ -11,7 +11,7 @@ from tests.unit.aws.things import ACCOUNT, instance_facts, item, state_of
 from zave.aws.bundle import Bundle, Packed, build_bundle, load_bundle, unpack
 from zave.aws.destroyer import Destroyer, Gear, TerraformFactory, Verdict
 from zave.aws.keys import state_key
-from zave.errors import PreconditionError, StepFailedError, ZaveError
+from zave.errors import NoBucketError, PreconditionError, StepFailedError, ZaveError
 from zave.ports import Item
 from zave.ports.cloud import Caller, DestroyerRun, Machinery, Mode, Schedule, StoredObject
 from zave.tools.terraform import Terraform
@@ -302,7 +302,7 @@ class Account:
     @property
     def bucket(self) -> FakeBucket:
         if not self.set_up:
-            raise PreconditionError("there is no bucket")
+            raise NoBucketError("there is no bucket")
         return self.stored
 
     # instances

@@ -97,7 +97,10 @@ class FakeFlux:
             if name in self.there and self.clock.now() - asked >= timedelta(seconds=self.takes.get(name, 5)):
                 del self.there[name]
                 self.tape.append(f"gone {name}")
-        return [replace(each, deleting=name in self.asked_at) for name, each in self.there.items()]
+        return [
+            replace(each, deleting=each.deleting or name in self.asked_at)
+            for name, each in self.there.items()
+        ]
 
 
 @dataclass
@@ -140,6 +143,14 @@ def test_everything_goes_in_the_order_that_leaves_nothing_behind(case: Case) -> 
     assert tape.index("gone NodeClaim default-1") < tape.index("delete Kustomization apps")
     # one at a time
     assert tape.index("gone Kustomization apps") < tape.index("delete Kustomization configs")
+    assert case.flux.there == {}
+
+
+def test_a_claim_that_somebody_deleted_before_is_freed_of_its_pods(case: Case) -> None:
+    # the deletion of a claim takes its workloads along: until then it is mounted, and stays
+    case.flux.there[named(CLAIM)] = replace(CLAIM, deleting=True)
+    case.take_back()
+    assert case.flux.tape.count(f"delete {named(CLAIM)}") == 1
     assert case.flux.there == {}
 
 

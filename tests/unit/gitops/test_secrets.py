@@ -149,3 +149,14 @@ def test_the_cluster_gets_every_key(store: SecretStore) -> None:
     (key,) = [line for line in first.splitlines() if line.startswith("AGE-SECRET")]
     assert key in second
     assert second.count("AGE-SECRET-KEY-") == 2
+
+
+def test_a_rotation_that_was_cut_off_twice_loses_nothing(store: SecretStore) -> None:
+    store.put("tunnel-token", TOKEN, now=NOW)
+    for _ in range(2):
+        store.keys.rotate()
+    store.rotate(now=NOW)
+    assert store.condition(KNOWN["tunnel-token"]).state == "ready"
+    assert decrypt(store.file("tunnel-token").read_bytes(), keys=store.keys).content["stringData"] == TOKEN
+    # and no key is kept for longer than it is needed
+    assert len(store.keys.recipients()) == 2

@@ -5,7 +5,7 @@ from datetime import UTC
 from pathlib import Path
 
 from zave.aws.live.api import Api, RefusedError
-from zave.errors import PreconditionError, StepFailedError
+from zave.errors import NoBucketError, PreconditionError, StepFailedError
 from zave.ports.cloud import StoredObject
 
 _ABSENT = frozenset({"NoSuchKey", "404"})
@@ -109,8 +109,8 @@ class S3Bucket:
     def _told(self, error: RefusedError) -> PreconditionError | RefusedError:
         return self._missing() if error.code == "NoSuchBucket" else error
 
-    def _missing(self) -> PreconditionError:
-        return PreconditionError(
+    def _missing(self) -> NoBucketError:
+        return NoBucketError(
             f"there is no bucket {self._name} in this account",
             resolution="zave account setup makes the standing parts",
         )

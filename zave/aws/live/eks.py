@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zave.aws.live.api import Api
+from zave.aws.live.api import Api, RefusedError
 from zave.aws.live.token import API_VERSION, token
-from zave.errors import StepFailedError
+from zave.errors import NoClusterError, StepFailedError
 from zave.ports import Node, Request, Runner
 from zave.render import write_private
 from zave.text import clean
 
+# EKS's own word (API reference, DescribeCluster)
+_NO_CLUSTER = "ResourceNotFoundException"
 # one look at the nodes; `verify` looks again
 _LIMIT = 30.0
 _LARGEST = 32 * 1024 * 1024
@@ -75,13 +77,18 @@ class EksCluster:
     def short_lived(self, instance: str) -> str:
         """A kubeconfig with a token in it, which is good for 15 minutes: for zave's own programs alone.
 
-        Raises StepFailedError when there is no such cluster.
+        Raises NoClusterError when there is no such cluster, or none yet, and as `Api.call` does.
         """
         name = f"zave-{instance}"
-        found = self.api.call("eks", "describe_cluster", name=name)["cluster"]
+        try:
+            found = self.api.call("eks", "describe_cluster", name=name)["cluster"]
+        except RefusedError as error:
+            if error.code != _NO_CLUSTER:
+                raise
+            raise NoClusterError(f"there is no cluster {name}", where=self.api.region) from error
         server, authority = found.get("endpoint"), found.get("certificateAuthority", {}).get("data")
         if not server or not authority:
-            raise StepFailedError(f"the cluster {name} has no address yet", where=self.api.region)
+            raise NoClusterError(f"the cluster {name} has no address yet", where=self.api.region)
         user = {"token": token(self.api, cluster=name)}
         return _text(name, server=server, authority=authority, user=user)
 
