@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.rehearsal.aws_lab import INSTANCE, Stages
 
 USAGE = 2
@@ -51,3 +53,19 @@ def test_nothing_is_planned_ahead_where_an_earlier_run_failed_at_the_switch(stag
     again = lab.demo()
     assert again.exit_code == 0, again.told()
     assert lab.status()["phase"] == "ready"
+
+
+@pytest.mark.parametrize("verb", ["demo", "down"])
+def test_a_plan_that_was_killed_beside_the_proof_stops_nobody(stages: Stages, verb: str) -> None:
+    lab = stages.begin("account")
+    assert lab.demo("--fault", "fail destroyer once").exit_code != 0
+    assert lab.parts() == []
+    # what Terraform's lock makes before it plans, and a kill -9 leaves
+    state = lab.state / "rehearsal" / "bucket" / "instances" / INSTANCE / "terraform.tfstate"
+    state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.write_bytes(b"")
+
+    went_on = lab.demo() if verb == "demo" else lab.end()
+    assert went_on.exit_code == 0, went_on.told()
+    assert lab.status()["phase"] == ("ready" if verb == "demo" else "destroyed")
+    assert "a plan was cut off" in went_on.stdout

@@ -72,8 +72,8 @@ class BucketGuard(StateGuard):
         self.cloud.bucket.put(state_key(self.instance), self.state.read_bytes())
         return recovery
 
-    def _start_afresh(self, health: StateHealth) -> Recovery:
-        recovery = super()._start_afresh(health)
+    def _start_afresh(self, reason: str) -> Recovery:
+        recovery = super()._start_afresh(reason)
         # older versions stay in the bucket
         self.cloud.bucket.delete(state_key(self.instance))
         return recovery

@@ -163,8 +163,9 @@ class StateGuard:
         """Let Terraform work only on a state that follows `seal`.
 
         `interrupted` says that a run is on record as cut off while Terraform may have been at work.
-        Then damage that a crash explains is repaired, and the Recovery returned. All else raises
-        TerraformStateError, and nothing is changed.
+        Then, and where a plan before the first apply left its lock's empty file, damage that a crash
+        explains is repaired, and the Recovery returned. All else raises TerraformStateError, and nothing
+        is changed.
         """
         health = self.inspect(seal)
         if health.usable or (interrupted and self._destroy_was_under_way(health, seal)):
@@ -172,11 +173,13 @@ class StateGuard:
             if unwritten is None:
                 return None
             return self._restore(unwritten, reason="Terraform could not write its last state")
+        if seal is None and not interrupted and self._only_locked():
+            return self._start_afresh("a plan was cut off that had made the state file to lock it")
         if not interrupted or health.kind not in _CRASH:
             raise self._refusal(health, seal)
         best = self._best(seal, health)
         if best is None and seal is None:
-            return self._start_afresh(health)
+            return self._start_afresh(f"the first apply was cut off and {health.detail}")
         if best is None or (seal is not None and best.serial < seal.serial):
             raise self._refusal(health, seal)
         return self._restore(best, reason=f"a run was cut off and {health.detail}")
@@ -261,11 +264,22 @@ class StateGuard:
             write_durably(self.state, best.content)
         return Recovery(reason, best.path, evidence, best.serial, len(best.resources))
 
-    def _start_afresh(self, health: StateHealth) -> Recovery:
+    def _only_locked(self) -> bool:
+        """Whether the state is the file without a byte that Terraform's lock makes, and nothing else is kept.
+
+        Seen with Terraform 1.11.4 (2026-11-23): the local backend creates the file to lock it, before a
+        plan, and takes an empty one away when it unlocks. A plan that is killed cannot.
+        """
+        try:
+            return self.state.stat().st_size == 0 and not self.candidates(None)
+        except FileNotFoundError:
+            return False
+
+    def _start_afresh(self, reason: str) -> Recovery:
         evidence = self._evidence()
         # Terraform refuses an empty or damaged file, and takes a missing one for a new state
         self.state.unlink(missing_ok=True)
-        return Recovery(f"the first apply was cut off and {health.detail}", None, evidence, None, 0)
+        return Recovery(reason, None, evidence, None, 0)
 
     def _evidence(self) -> Path | None:
         """Keep what stands at the state's place before it is replaced."""

@@ -311,6 +311,36 @@ def test_a_damaged_state_without_a_record_and_without_a_crash_is_refused(guard: 
         guard.require(None, interrupted=False)
 
 
+def test_the_empty_file_of_a_plan_that_was_killed_is_no_damage(guard: StateGuard) -> None:
+    guard.state.write_bytes(b"")
+
+    recovery = guard.require(None, interrupted=False)
+
+    assert recovery is not None
+    assert "a plan was cut off" in recovery.describe()
+    assert not guard.state.exists()
+    assert guard.require(None, interrupted=False) is None
+
+
+def test_an_empty_state_is_refused_where_a_whole_one_is_kept_beside_it(guard: StateGuard) -> None:
+    guard.state.write_bytes(b"")
+    (guard.root / "terraform.tfstate.backup").write_text(state_text(serial=7, resources=4))
+
+    with pytest.raises(TerraformStateError, match="empty"):
+        guard.require(None, interrupted=False)
+
+    assert guard.state.read_bytes() == b""
+
+
+def test_an_empty_state_that_was_sealed_once_is_refused(guard: StateGuard, seal: StateSeal) -> None:
+    for copy in guard.copies.iterdir():
+        copy.unlink()
+    guard.state.write_bytes(b"")
+
+    with pytest.raises(TerraformStateError, match="empty"):
+        guard.require(seal, interrupted=False)
+
+
 def test_a_state_that_terraform_could_not_write_in_place_is_taken_up(
     guard: StateGuard, seal: StateSeal
 ) -> None:

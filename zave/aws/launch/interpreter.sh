@@ -12,7 +12,7 @@ works() {
 
 for python in \
   "$(command -v "python$version" || true)" \
-  "${PYENV_ROOT:-/root/.pyenv}/versions/$version".*/bin/"python$version" \
+  "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$version".*/bin/"python$version" \
   "/usr/local/bin/python$version" \
   "/usr/bin/python$version"; do
   if [ -x "$python" ] && works "$python"; then
