@@ -54,9 +54,12 @@ resource "aws_eks_node_group" "nodes" {
     ignore_changes = [scaling_config[0].desired_size]
   }
 
-  # a node without its rights or its network never becomes ready; at the end the rights go last
+  # a node without its rights or its network never becomes ready; at the end the rights go last, also those to
+  # take back the names in DNS
   depends_on = [
     aws_eks_addon.before_nodes,
+    aws_eks_pod_identity_association.dns,
+    aws_iam_role_policy.dns,
     aws_iam_role_policy_attachment.nodes,
   ]
 }

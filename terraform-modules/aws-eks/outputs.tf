@@ -49,6 +49,18 @@ output "addons" {
   value       = { for name, addon in data.aws_eks_addon_version.this : name => addon.version }
 }
 
+output "pod_roles" {
+  description = "ARN of the role of each service account that GitOps brings, by `namespace/name`."
+  value = {
+    for identity in concat(
+      [aws_eks_pod_identity_association.balancer],
+      aws_eks_pod_identity_association.backups,
+      aws_eks_pod_identity_association.dns,
+      aws_eks_pod_identity_association.karpenter,
+    ) : "${identity.namespace}/${identity.service_account}" => identity.role_arn
+  }
+}
+
 output "karpenter" {
   description = "What Karpenter's settings and node classes name; null without Karpenter."
   value = var.karpenter ? {

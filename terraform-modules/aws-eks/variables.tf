@@ -133,6 +133,39 @@ variable "karpenter" {
   default     = true
 }
 
+variable "dns" {
+  description = "The hosted zone of Route 53 in which external-dns may write names, and the domain that they end in; null for none. external-dns itself comes by GitOps."
+  type = object({
+    zone_id = string
+    domain  = string
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for zone in var.dns[*].zone_id : can(regex("^Z[0-9A-Z]{3,31}$", zone))])
+    error_message = "The zone is an ID such as Z0123456789ABCDEFGHIJ, without /hostedzone/."
+  }
+
+  validation {
+    # an asterisk or a question mark would widen the policy
+    condition     = alltrue([for domain in var.dns[*].domain : can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)+$", domain))])
+    error_message = "The domain must be a DNS name such as demo.example.org, in lower case, without a last dot."
+  }
+}
+
+variable "backups" {
+  description = "The bucket into which Velero backs up, in the folder `zave-<instance>`; null for none. It must exist; Velero itself comes by GitOps."
+  type = object({
+    bucket = string
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for bucket in var.backups[*].bucket : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "The bucket must be 3 to 63 lower-case letters, digits, hyphens and dots."
+  }
+}
+
 # logs
 
 variable "log_types" {

@@ -180,6 +180,20 @@ def test_a_failed_run_ends_with_its_error(tmp_path: Path) -> None:
     assert events[-1]["error"]["exit_code"] == 1
 
 
+def test_a_place_that_does_not_answer_is_in_the_inventory_and_exits_5(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path)
+    rehearsal.document("account", "setup", "--yes", "--rehearse")
+    whole = rehearsal.document("sweep", "--rehearse")
+    assert (len(whole["looked_at"]), whole["unanswered"]) == (2, [])
+    rehearsal.document("rehearse", "faults", "add", "region unreachable")
+    part = rehearsal.document("sweep", "--rehearse", status=5)
+    (unanswered,) = part["unanswered"]
+    assert {*part["looked_at"], unanswered["place"]} == set(whole["looked_at"])
+    assert "cannot be reached" in unanswered["problem"]
+    assert unanswered["resolution"]
+    assert part["leaks"] == []
+
+
 def test_a_leak_is_in_the_receipt_and_exits_6(tmp_path: Path) -> None:
     leaking = Rehearsal(tmp_path)
     leaking.events("up", "homelab", "--rehearse", "--yes")

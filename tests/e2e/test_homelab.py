@@ -13,7 +13,6 @@ import pytest
 
 from tests.e2e.homelab.driver import ENVIRONMENT, Driver, Ended, new_driver
 from tests.e2e.homelab.host import LabHost
-from tests.system.debian_image import UnavailableError, debian_image
 
 pytestmark = pytest.mark.machine
 
@@ -23,15 +22,6 @@ JOINS = "/var/lib/rancher/k3s/server/joins.jsonl"
 BUILT = Path(__file__).parents[2] / ".cache/e2e-homelab/images"
 
 Phase = Callable[[str], AbstractContextManager[list[str]]]
-
-
-@pytest.fixture(scope="module")
-def debian(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert host
-    try:
-        return debian_image(tmp_path_factory.mktemp("debian"))
-    except UnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

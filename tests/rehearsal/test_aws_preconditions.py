@@ -1,10 +1,12 @@
 """What must be so in the account before anything is made: the rehearsal looks at it as a real run does."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rehearsal.aws_lab import AwsLab
+from tests.rehearsal.aws_lab import ZONE, AwsLab, switch_extras_on
 from zave.rehearsal.facts import DOCUMENT
 
 
@@ -33,9 +35,33 @@ def test_what_is_missing_in_the_account_stops_a_demo_before_anything_is_made(
     assert account_lab.standing() == before
     doctor = account_lab.zave("doctor", "aws-demo", "--rehearse")
     assert (doctor.exit_code, reason in doctor.told()) == (5, True), doctor.told()
+    plan = account_lab.zave("plan", "aws-demo", "--rehearse", "-o", "json")
+    assert plan.exit_code == 0, plan.told()
+    looked_at = json.loads(plan.stdout)["preconditions"]
+    assert [reason in each["what"] for each in looked_at if each["refused"]] == [True], looked_at
 
 
 def test_a_demo_that_stands_is_no_leftover_of_its_own(demo_lab: AwsLab) -> None:
     doctor = demo_lab.zave("doctor", "aws-demo", "--rehearse")
     assert doctor.exit_code == 0, doctor.told()
     assert "leftovers" not in doctor.told()
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"zones": {ZONE: None}}, f"the account has no hosted zone {ZONE}"),
+        ({"zones": {ZONE: "example.net"}}, "demo.example.org is not in example.net"),
+        ({"buckets": {"my-backups": None}}, "there is no bucket my-backups for backups"),
+        ({"buckets": {"my-backups": "eu-west-1"}}, "the bucket my-backups is in eu-west-1"),
+    ],
+)
+def test_what_extras_write_to_must_be_there_before_anything_is_made(
+    facts: dict[str, Any], reason: str, account_lab: AwsLab, tmp_path: Path
+) -> None:
+    mine = switch_extras_on(account_lab, tmp_path / "mine")
+    told(account_lab, **facts)
+    before = account_lab.standing()
+    refused = account_lab.demo(*mine)
+    assert (refused.exit_code, reason in refused.told()) == (5, True), refused.told()
+    assert account_lab.standing() == before

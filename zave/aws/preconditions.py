@@ -6,12 +6,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from zave.clock import Clock, rfc3339
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports import PENDING, Item
 from zave.ports.cloud import Caller, Cloud
+
+if TYPE_CHECKING:
+    from zave.aws.places import HostedZone
 
 Level = Literal["ok", "info", "warning", "missing"]
 Quota = Literal["on-demand vCPUs", "spot vCPUs", "elastic IPs", "VPCs"]
@@ -82,6 +85,14 @@ class AccountFacts(Protocol):
         """Virtual processors by type; types that the region does not offer are left out."""
         ...
 
+    def hosted_zone(self, zone: str) -> "HostedZone | None":
+        """The zone of this ID; None when the account has none such."""
+        ...
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Where the bucket is, empty where that is not told; None when there is none of the name."""
+        ...
+
 
 def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> list[Finding]:
     """All findings, in the order in which they matter.
@@ -91,13 +102,13 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
     """
     caller = cloud.caller()
     found = [*_identity(cloud, caller, wanted), *_lifetime(caller, clock)]
-    if _stopped(found):
+    if stopped(found):
         return found  # whatever else is asked would be answered by the wrong account
-    found += _guarded("region", lambda: _region(cloud, facts))
-    if _stopped(found):
+    found += guarded("region", lambda: _region(cloud, facts))
+    if stopped(found):
         return found
     found += _support(wanted, today=clock.now().date())
-    found += _guarded("spot", lambda: _spot(facts, wanted))
+    found += guarded("spot", lambda: _spot(facts, wanted))
     items: Sequence[Item] = []
     try:
         items = cloud.inventory.items()
@@ -105,11 +116,12 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
         found.append(_unlisted(error))
     else:
         found += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
-    found += _guarded("quotas", lambda: _quotas(facts, items, wanted))
+    found += guarded("quotas", lambda: _quotas(facts, items, wanted))
     return found
 
 
-def _stopped(findings: Sequence[Finding]) -> bool:
+def stopped(findings: Sequence[Finding]) -> bool:
+    """Whether something that is needed is missing: what else is asked may be answered wrongly."""
     return any(finding.needed and finding.level == "missing" for finding in findings)
 
 
@@ -145,7 +157,8 @@ def wrong_account(found: str, wanted: str, *, arn: str) -> PreconditionError:
     )
 
 
-def _guarded(check: str, looks: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def guarded(check: str, looks: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """What `looks` finds; that it cannot be looked at is a finding as well."""
     try:
         return list(looks())
     except StepFailedError as error:

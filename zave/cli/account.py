@@ -57,7 +57,7 @@ def setup(
     """Make the standing parts. Safe to repeat, also after a crash."""
     zave = Context(options_of(context), step_timeout=step_timeout)
     _spec(zave, env)
-    ask = zave.asker(yes=yes)
+    ask = zave.screens.asker(yes=yes)
     with zave.account_lock(command="account setup"):
         zave.settle_account(env, ask=ask)
         spec = _spec(zave, env)
@@ -88,7 +88,7 @@ def remove(
         tools = zave.tools_for(zave.account_folder, spec)
         cloud = cloud_of(tools)
         account.refuse_instances(cloud)
-        ask = zave.asker(yes=yes)
+        ask = zave.screens.asker(yes=yes)
         if ask is not None:
             ask(
                 f"Remove everything of zave's from account {cloud.caller().account}, states and receipts too?"

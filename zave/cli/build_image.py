@@ -91,7 +91,7 @@ def _show(zave: Context, *, prune: bool, keep: int, yes: bool) -> None:
     found = images.list()
     going = outdated(found, keep=keep, users=users) if prune else []
     if going:
-        ask = zave.asker(yes=yes)
+        ask = zave.screens.asker(yes=yes)
         if ask is not None:
             sys.stderr.write(render_images(images_document(going, users=users)))
             ask(f"Remove {len(going)} images?")

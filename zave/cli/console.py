@@ -42,7 +42,7 @@ def command(
     zave = Context(options_of(context))
     if follow and zave.options.json:
         raise UsageError("a document has an end, --follow has none", resolution="use --seconds with -o json")
-    lab = lab_of(zave, zave.only_standing(env))
+    lab = lab_of(zave, zave.instances.only_standing(env))
     machine = lab.machine(node)
     tell_simulated(zave, "the machine is simulated, and so is its console")
     written = lab.hypervisor.console(machine.domain, seconds=_FOR_EVER if follow else seconds)

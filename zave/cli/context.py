@@ -9,21 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zave.cli.instances import Instances
 from zave.cli.options import Options
+from zave.cli.screens import Screens
 from zave.clock import Clock, SystemClock
-from zave.errors import UsageError, ZaveError
+from zave.errors import UsageError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
-from zave.state.records import STANDING
 
 if TYPE_CHECKING:
     from zave.cli.real import Real
     from zave.cli.rehearsed import Rehearsed
-    from zave.events import Bus, Sink
+    from zave.lifecycle.inventory import Source
     from zave.lifecycle.live import Live
     from zave.lifecycle.place import Place
     from zave.lifecycle.run import Journal
-    from zave.ports import ImageBuilder, Inventory
+    from zave.ports import Artifact, ImageBuilder
     from zave.ports.registry import Copier, Registry
     from zave.process import ProcessRunner
     from zave.project import Project
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 _PATIENCE = 600.0
 # the world's seconds: images are pulled cold, and Helm's own five minutes are known to be too short
 _LIMITS: Mapping[str, float] = {"nodes": 900.0, "gitops": 1800.0}
-# a status must be quick: what stands beyond that is told from the record
-_MOST_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,10 @@ class Context:
         """The command line as it is recorded. No option of zave's carries a secret."""
         return sys.argv[1:]
 
+    def checked(self, name: str | None) -> str | None:
+        """A name from the command line that may be missing."""
+        return None if name is None else check_name(name)
+
     @property
     def patience(self) -> float:
         """How long a program of an earlier, killed zave may go on: real seconds."""
@@ -82,6 +85,11 @@ class Context:
         from zave.state.directory import InstanceFolder
 
         return InstanceFolder(self.directory.root / "account")
+
+    @cached_property
+    def screens(self) -> Screens:
+        """What shows a run and asks the user."""
+        return Screens(self.settings, quiet=self.options.quiet, verbose=self.options.verbose > 0)
 
     # records
 
@@ -100,6 +108,11 @@ class Context:
         for notice in store.notices:
             sys.stderr.write(f"warning: {notice}\n")
         return store
+
+    @cached_property
+    def instances(self) -> Instances:
+        """Which instance is meant, and what its cloud says of it."""
+        return Instances(self.directory, open_store=lambda: self.store, look=self._look)
 
     @cached_property
     def project(self) -> "Project":
@@ -128,72 +141,6 @@ class Context:
         with InstanceLock(folder.lock).acquire(Holder.here(command=command, run_id="", since=now)):
             folder.prepare()
             yield
-
-    def look_at_clouds(self, records: "Sequence[InstanceRecord]") -> "dict[str, Live]":
-        """What the clouds say of recorded instances that should stand; those not reached are left out."""
-        billed = [r for r in records if r.platform == "aws-eks" and r.phase in STANDING][:_MOST_LOOKED_AT]
-        found: dict[str, Live] = {}
-        for summary in billed:
-            from zave.lifecycle.live import look
-
-            record = self.record(summary.name)
-            try:
-                tools = self._tools_to_look_with(record)
-                if tools.cloud is not None:
-                    found[record.name] = look(
-                        self.store, tools, tools.cloud, record, rehearsal=self.rehearsal
-                    )
-            except ZaveError as error:
-                sys.stderr.write(f"warning: {record.name}: the account cannot be reached: {error.brief}\n")
-                continue
-            for warning in found[record.name].warnings if record.name in found else ():
-                sys.stderr.write(f"warning: {warning}\n")
-        return found
-
-    # names
-
-    def checked(self, name: str | None) -> str | None:
-        """A name from the command line that may be missing."""
-        return None if name is None else check_name(name)
-
-    def names(self, env: str, name: str | None) -> tuple[str, str]:
-        """(instance, environment) from ENV and --name: ENV may name a recorded instance."""
-        check_name(env)
-        if name is not None:
-            return check_name(name, what="instance"), env
-        record = self.store.instance(env) if self.directory.database.exists() else None
-        return env, record.environment if record is not None else env
-
-    def only_standing(self, name: str | None) -> str:
-        """The named instance, or the only one that stands. Raises UsageError when that is unclear."""
-        if name is not None:
-            return check_name(name, what="instance")
-        records = self.store.instances()
-        live = self.look_at_clouds(records)
-        phases = {r.name: (live[r.name].record if r.name in live else r).phase for r in records}
-        standing = [name for name, phase in phases.items() if phase in STANDING]
-        if len(standing) == 1:
-            return standing[0]
-        if not standing:
-            raise UsageError("nothing is up", resolution="zave status shows all; name the instance")
-        raise UsageError(
-            f"{len(standing)} instances are up: {', '.join(standing[:10])}",
-            resolution="name the one you mean",
-        )
-
-    def record(self, instance: str) -> "InstanceRecord":
-        """The instance's record. Raises UsageError when there is none."""
-        found = self.store.instance(instance)
-        if found is None:
-            import difflib
-
-            near = difflib.get_close_matches(instance, [r.name for r in self.store.instances()], n=1)
-            raise UsageError(
-                f"no instance {instance} is recorded",
-                where=str(self.directory.database),
-                resolution=f"did you mean {near[0]}?" if near else f"zave up {instance} makes one",
-            )
-        return found
 
     # places
 
@@ -236,7 +183,7 @@ class Context:
 
     def recorded_place(self, instance: str) -> "Place":
         """The instance with the spec that it was made from."""
-        record = self.record(instance)
+        record = self.instances.record(instance)
         return self._place(instance, record.environment, self._recorded_spec(record))
 
     def _place(
@@ -292,7 +239,7 @@ class Context:
             store=self.store,
             folder=folder,
             clock=self.clock,
-            open_bus=lambda run_id: self.bus(folder, run_id),
+            open_bus=lambda run_id: self.screens.bus(folder, run_id, clock=self.clock),
             instance=instance,
             environment=environment,
             platform=platform,
@@ -377,6 +324,15 @@ class Context:
         """The adapters for a recorded instance."""
         return self.tools_for(self.directory.instance(record.name), self._recorded_spec(record))
 
+    def _look(self, record: "InstanceRecord") -> "Live | None":
+        """What a recorded instance's cloud says of it; None where it lives in none."""
+        from zave.lifecycle.live import look
+
+        tools = self._tools_to_look_with(record)
+        if tools.cloud is None:
+            return None
+        return look(self.store, tools, tools.cloud, record, rehearsal=self.rehearsal)
+
     def _tools_to_look_with(self, record: "InstanceRecord") -> "Tools":
         """The same for who only looks: whatever does not answer at once is told as recorded."""
         spec = self._recorded_spec(record)
@@ -390,13 +346,17 @@ class Context:
         kept = self.directory.checked_specs
         return spec_from_document(record.spec, where=f"record of {record.name}", kept=kept)
 
-    def inventories(self) -> "list[Inventory]":
-        """Everything that a sweep can look at."""
-        return self.rehearsed.inventories() if self.options.rehearse else self.real.inventories(self.store)
+    def sources(self, instance: str | None) -> "list[Source]":
+        """Every place that a sweep can look at; of a recorded instance only where it lives."""
+        if not self.options.rehearse:
+            return self.real.sources(self.store, instance=instance)
+        from zave.lifecycle.inventory import Source
 
-    def armed(self) -> frozenset[str]:
-        """The instances that have a switch in an account that a sweep looks at, recorded here or not."""
-        return frozenset() if self.options.rehearse else self.real.accounts.armed(self.store)
+        return [Source.of(inventory) for inventory in self.rehearsed.inventories()]
+
+    def images_here(self) -> "Sequence[Artifact]":
+        """The images that are no part of an account's inventory."""
+        return self.images().list() if self.options.rehearse else self.real.images().local.list()
 
     def images(self) -> "ImageBuilder":
         """Makes and finds images."""
@@ -409,7 +369,7 @@ class Context:
     @contextlib.contextmanager
     def registry(self, instance: str, *, source_auth: Path | None) -> "Iterator[tuple[Registry, Copier]]":
         """The registry of a recorded instance on AWS, and who copies images into it."""
-        spec = self._recorded_spec(self.record(instance))
+        spec = self._recorded_spec(self.instances.record(instance))
         if spec.platform != "aws-eks":
             raise UsageError(f"{instance} has no registry in AWS")
         if self.options.rehearse:
@@ -425,40 +385,3 @@ class Context:
     def backend_override(self, key: str) -> str | None:
         """What replaces the backend of the state with this key; None keeps the rendered one."""
         return self.rehearsed.backend_override(key) if self.options.rehearse else None
-
-    def tell_nothing_done(self, command: str) -> None:
-        """End a command that found nothing to do as programs expect: with `run.finished`."""
-        if self.settings.output != "json":
-            return
-        from zave.events import Bus, RunFinished
-
-        bus = Bus(self.clock, [self._screen()])
-        bus.emit(RunFinished("", command, "", "done", 0, 0.0, 0.0))
-        bus.close()
-
-    # screens
-
-    def bus(self, folder: "InstanceFolder", run_id: str) -> "Bus":
-        """The sinks of one run: what the user asked for, and always the event file."""
-        from zave.events import Bus
-        from zave.ui.eventfile import EventFile, keep_newest
-
-        folder.prepare_run(run_id)
-        for kept in (folder.events, folder.logs):
-            keep_newest(kept, keep=self.settings.log_keep)
-        return Bus(self.clock, [EventFile(folder.run_events(run_id)), self._screen()])
-
-    def _screen(self) -> "Sink":
-        from zave.ui.sinks import sink_for
-
-        return sink_for(self.settings, quiet=self.options.quiet, verbose=self.options.verbose > 0)
-
-    def asker(self, *, yes: bool) -> Callable[[str], None] | None:
-        """What asks the user, or None when `--yes` answered already."""
-        if yes:
-            return None
-        from zave.ui.ask import confirm, require_somebody
-
-        # now, not after the seconds that a plan takes
-        require_somebody(no_input=self.settings.no_input)
-        return lambda question: confirm(question, yes=False, no_input=self.settings.no_input)

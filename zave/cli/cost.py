@@ -34,8 +34,8 @@ def command(
     and needs the tag zave:instance activated as a cost allocation tag.
     """
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
-    record = zave.record(instance)
+    instance = zave.instances.only_standing(env)
+    record = zave.instances.record(instance)
     from zave.cost.ledger import cost_of, is_billed
     from zave.ui.cost import render_cost
     from zave.ui.document import show
@@ -45,7 +45,7 @@ def command(
     items = zave.recorded_tools(record).inventory.items() if billed else ()
     document = cost_of(zave.store, record, items, now=zave.clock.now(), rehearsal=zave.rehearsal)
     if actual:
-        document["actual"] = _actual(zave, record, ask=zave.asker(yes=yes))
+        document["actual"] = _actual(zave, record, ask=zave.screens.asker(yes=yes))
     show(document, render_cost, settings=zave.settings)
 
 

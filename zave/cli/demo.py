@@ -40,12 +40,12 @@ def command(
     end that was set; `zave extend` moves it.
     """
     zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
-    instance, environment = zave.names(ENVIRONMENT, name)
+    instance, environment = zave.instances.names(ENVIRONMENT, name)
     with zave.locked(instance, command="demo"):
         zave.try_luck(Luck(tuple(fault or ()), faults))
         from zave.lifecycle.up import bring_up
 
-        ask = zave.asker(yes=yes)
+        ask = zave.screens.asker(yes=yes)
         zave.settle_account(environment, ask=ask)
         place = zave.place_to_build(instance, environment, ttl=_seconds(ttl))
         _require_within_maximum(place)

@@ -118,7 +118,7 @@ def _taking_back(
 def _told(zave: Context, bundle: "Bundle", *, run_id: str, mode: str) -> Iterator[Bus]:
     """Events around the body, as of any run; there is no record to keep it in."""
     facts = bundle.facts
-    bus = zave.bus(zave.directory.instance(facts.instance), run_id)
+    bus = zave.screens.bus(zave.directory.instance(facts.instance), run_id, clock=zave.clock)
     planned = (PlannedStep("destroyer", "run", f"the switch fired, mode {mode}"),)
     bus.emit(RunStarted(run_id, "reap", facts.instance, facts.environment, zave.rehearsal, planned))
     started, virtual = time.monotonic(), zave.clock.now()

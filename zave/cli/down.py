@@ -41,8 +41,8 @@ def command(
     made. A leak makes the exit code 6.
     """
     zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
-    instance = zave.only_standing(env)
-    ask = zave.asker(yes=yes)
+    instance = zave.instances.only_standing(env)
+    ask = zave.screens.asker(yes=yes)
     with zave.locked(instance, command="down"):
         zave.try_luck(Luck(tuple(fault or ()), faults))
         from zave.lifecycle.down import tear_down

@@ -17,7 +17,7 @@ EXAMPLES = (
 def command(context: typer.Context, env: Instance = None) -> None:
     """Compare Terraform's plan, the live inventory and the record. Changes nothing."""
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     place = zave.recorded_place(instance)
     from zave.lifecycle.drift import drift_document
     from zave.ui.document import show

@@ -32,7 +32,7 @@ def command(
     The exit status is the command's own.
     """
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     environment = {
         **os.environ,
         "KUBECONFIG": str(kubeconfig_of(zave, instance)),

@@ -43,7 +43,7 @@ def command(
     if (ttl is None) == (until is None):
         raise UsageError("say --ttl or --until", resolution="zave extend aws-demo --ttl 24h")
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     with zave.locked(instance, command="extend"):
         from zave.aws.switch import read_back, switch_document
         from zave.ui.document import show

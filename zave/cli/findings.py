@@ -68,6 +68,13 @@ PROGRAMS = (
         "handing a real cluster to Flux",
         "install the command line of Flux 2.9 or later",
     ),
+    # 1.9 is the release that zave/tools/skopeo.py was tried with (2026-11-23)
+    Program(
+        "skopeo",
+        ("--version",),
+        "zave push alone: images into a demo's registry",
+        "install skopeo 1.9 or later, e.g. the package skopeo; nothing else needs it",
+    ),
 )
 
 
@@ -77,7 +84,7 @@ def look(zave: Context, env: str | None) -> list[Finding]:
     if env is not None:
         from zave.spec.load import load_spec
 
-        _, environment = zave.names(env, None)
+        _, environment = zave.instances.names(env, None)
         spec = load_spec(zave.project.environment_file(environment))
     findings = [_python(), _terraform(zave), _state(zave), _space(zave), *_project(zave)]
     if zave.rehearsal:
@@ -279,7 +286,7 @@ def _account(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None
     from zave.aws import preconditions
     from zave.platforms.aws_eks import look_for
 
-    instance, environment = zave.names(env, None)
+    instance, environment = zave.instances.names(env, None)
     try:
         spec = zave.pinned(environment, spec)
         tools = zave.tools_for(zave.directory.instance(instance), spec)
@@ -299,7 +306,7 @@ def _handover(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | Non
     if env is None or spec is None or spec.gitops.profile == "none":
         return
     try:
-        zave.real.handover.require_ready(spec, instance=zave.names(env, None)[0])
+        zave.real.handover.require_ready(spec, instance=zave.instances.names(env, None)[0])
     except ZaveError as error:
         what = "; ".join(filter(None, [error.brief, error.details]))
         yield Finding("gitops", "missing", what, error.resolution, needed=True)

@@ -33,7 +33,7 @@ def command(
     zave = Context(options_of(context))
     name = zave.checked(env)
     if name is not None:
-        zave.record(name)
+        zave.instances.record(name)
     document = {
         "schema": "zave/history/v1",
         "instance": name,

@@ -45,8 +45,8 @@ def command(
         raise UsageError("--use goes with --merge", resolution="add --merge")
     zave = Context(options_of(context))
     # what is taken out may be all that is left of an instance
-    instance = (zave.record(env).name if env else None) if unmerge else None
-    instance = instance or zave.only_standing(env)
+    instance = (zave.instances.record(env).name if env else None) if unmerge else None
+    instance = instance or zave.instances.only_standing(env)
     path = zave.directory.instance(instance).kubeconfig if unmerge else kubeconfig_of(zave, instance)
     if merge or unmerge:
         path = _edit(zave, instance, merge=merge, use=use)
@@ -63,7 +63,7 @@ def command(
 
 def kubeconfig_of(zave: Context, instance: str) -> Path:
     """The path of the instance's kubeconfig. Raises PreconditionError (exit 5) when there is none."""
-    record = zave.record(instance)
+    record = zave.instances.record(instance)
     path = zave.directory.instance(instance).kubeconfig
     if not path.is_file():
         raise PreconditionError(

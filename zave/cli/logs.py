@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Show the logs of a run's steps, made harmless for the screen."""
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     if node is not None:
         if step or run or follow or raw:
             raise UsageError(
@@ -63,7 +63,7 @@ def command(
         return
     folder = zave.directory.instance(instance)
     if not folder.root.is_dir():
-        zave.record(instance)
+        zave.instances.record(instance)
     run_id = run or _newest(folder, instance)
     if follow:
         from zave.ui.logview import Follower

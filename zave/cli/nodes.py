@@ -63,7 +63,7 @@ def wanted_machines(zave: Context, record: "InstanceRecord") -> "Sequence[Machin
 
 def standing_lab(zave: Context, instance: str) -> "InstanceRecord":
     """The record of a home lab that may have machines. Raises UsageError for anything else."""
-    record = zave.record(instance)
+    record = zave.instances.record(instance)
     if record.platform != "libvirt-k3s":
         raise UsageError(
             f"{instance} is on {record.platform}: AWS runs its machines",

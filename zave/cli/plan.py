@@ -31,23 +31,27 @@ def command(
 ) -> None:
     """Show what `up` would do, and why. Changes nothing.
 
-    Where the project has a second environment, both trees are compared as
-    `zave parity` does.
+    In an account, what `up` would refuse is looked for as well. Where the
+    project has a second environment, both trees are compared as `zave parity`
+    does.
     """
     zave = Context(options_of(context))
-    instance, environment = zave.names(env, name)
+    instance, environment = zave.instances.names(env, name)
     place = zave.place_to_build(instance, environment)
     from zave.lifecycle.parity import parity_of
     from zave.lifecycle.plan import differs, lost_parity, plan_document, planned_actions
+    from zave.lifecycle.preconditions import preconditions_of
     from zave.tools.kubectl import Kubectl
     from zave.ui.document import show
     from zave.ui.plan import render_plan
 
     actions = planned_actions(place)
     # beside Terraform, which takes longer
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         parity = pool.submit(parity_of, place, find=lambda: Kubectl.find(zave.runner))
+        preconditions = pool.submit(preconditions_of, place)
         document = plan_document(place, actions)
+        document["preconditions"] = preconditions.result()
         document["parity"] = parity.result()
     show(document, render_plan, settings=zave.settings)
     if detailed_exitcode and differs(document):

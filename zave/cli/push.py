@@ -76,7 +76,7 @@ def command(
 
 def _repositories(zave: Context, instance: str) -> dict[str, str]:
     """The URL of each repository by its name, as Terraform told them."""
-    record = zave.record(instance)
+    record = zave.instances.record(instance)
     if record.platform != "aws-eks":
         raise UsageError(
             f"{instance} is on {record.platform}: it has no repositories in AWS",

@@ -5,15 +5,18 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from zave.cli.real_credentials import credentials
 from zave.clock import SystemClock
-from zave.errors import PreconditionError
+from zave.errors import PreconditionError, ZaveError
 from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
+from zave.text import clean
 
 if TYPE_CHECKING:
     from zave.cli.real_aws import Accounts
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from zave.images.local import LocalImages
     from zave.images.workshop import Workshop
     from zave.k3s.machines import SshMachines
-    from zave.ports import Inventory
+    from zave.lifecycle.inventory import Source
     from zave.process import ProcessRunner
     from zave.project import Project
     from zave.spec import LibvirtSpec
@@ -67,6 +70,7 @@ class Real:
 
     def home_lab(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "Tools":
         """The adapters for one home lab."""
+        from zave.images.builder import AllImages
         from zave.k3s.cluster import LabCluster
         from zave.k3s.release import VendorReleases
         from zave.platforms.libvirt_machines import machines_of
@@ -79,7 +83,8 @@ class Real:
             terraform=self._terraform(folder),
             inventory=hypervisor,
             hypervisor=hypervisor,
-            images=self.images(spec.artifacts),
+            # its machines boot no AMI: nobody's credentials are looked for
+            images=AllImages(self._local_images(spec.artifacts)),
             cluster=LabCluster(
                 machines=lambda _instance: machines, members=lambda instance: machines_of(spec, instance)
             ),
@@ -115,36 +120,55 @@ class Real:
             handover=self.handover,
         )
 
-    def inventories(self, store: "StateStore") -> "list[Inventory]":
+    def sources(self, store: "StateStore", *, instance: str | None) -> "list[Source]":
         """Everything that can be swept: hosts of home labs, accounts on record or signed in to.
 
-        Where there is neither it is this machine.
+        Where there is neither it is this machine. Of a recorded `instance` only the kind of place where it
+        lives: whoever asks for a home lab need not be signed in.
         """
-        uris = {
-            record.spec["libvirt"]["uri"] for record in store.instances() if record.platform == "libvirt-k3s"
-        }
-        accounts = self.accounts.inventories(store)
-        if not accounts and Path.home().joinpath(".aws").is_dir():
-            sys.stderr.write(
-                "note: no AWS account was looked at: AWS_PROFILE, or keys in the environment, name one\n"
-            )
-        # whoever works in an account only need not have libvirt
-        fallback = [] if accounts else ["qemu:///system"]
-        return [*(self.hypervisor(uri) for uri in sorted(uris) or fallback), *accounts]
+        from zave.lifecycle.inventory import Source
 
-    def images(self, artifacts: "Artifacts | None" = None) -> "AllImages":
-        """Makes and finds images; `artifacts` stands in for their vendors."""
-        from zave.cli.real_aws import SIGNED_IN
+        record = None if instance is None else store.instance(instance)
+        platform = None if record is None else record.platform
+        accounts: list[Source] = []
+        if platform != "libvirt-k3s":
+            accounts = self.accounts.sources(store, regions=self._regions())
+            if not accounts:
+                _note_that_no_account_was_looked_at()
+        if platform == "aws-eks":
+            return accounts
+        uris = {each.spec["libvirt"]["uri"] for each in store.instances() if each.platform == "libvirt-k3s"}
+        if not uris and (not accounts or find_spec("libvirt") is not None):
+            # whoever works in an account only need not have libvirt
+            uris = {"qemu:///system"}
+        return [*(Source.of(self.hypervisor(uri)) for uri in sorted(uris)), *accounts]
+
+    def _regions(self) -> Iterator[str]:
+        """Where the project's environments on AWS live, which may be up although no record says so."""
+        from zave.spec.load import load_spec
+
+        for name in self._project.environments():
+            try:
+                spec = load_spec(self._project.environment_file(name))
+            except ZaveError as error:
+                sys.stderr.write(f"warning: {name} is passed over: {error.brief}\n")
+                continue
+            if spec.platform == "aws-eks":
+                yield spec.aws.region
+
+    def images(self) -> "AllImages":
+        """Makes and finds images, AMIs for whoever is signed in."""
         from zave.images.builder import AllImages
 
-        signed_in = any(name in os.environ for name in SIGNED_IN)
+        signed_in = credentials().found
         return AllImages(
-            self._local_images(artifacts),
+            self._local_images(),
             amazon=self._amazon_images if signed_in else None,
             list_amazon=signed_in,
+            unlisted=_warn_that_amis_are_not_listed,
         )
 
-    def _local_images(self, artifacts: "Artifacts | None") -> "LocalImages":
+    def _local_images(self, artifacts: "Artifacts | None" = None) -> "LocalImages":
         from zave.images.bases import Bases
         from zave.images.cache import VendorCache
         from zave.images.local import LocalImages
@@ -177,7 +201,7 @@ class Real:
         return AmazonImages(ec2_client, self._workshop(amazon=True))
 
     def _workshop(self, *, amazon: bool) -> "Workshop":
-        from zave.cli.real_aws import usual_region
+        from zave.cli.real_credentials import usual_region
         from zave.images.workshop import Workshop
         from zave.tools.packer import Packer
 
@@ -254,6 +278,17 @@ class Real:
             relock=False,
             parallelism=self._settings.parallelism,
         )
+
+
+def _note_that_no_account_was_looked_at() -> None:
+    reason = credentials().note
+    if reason is not None:
+        sys.stderr.write(f"note: no AWS account was looked at: {clean(reason)}\n")
+
+
+def _warn_that_amis_are_not_listed(error: ZaveError) -> None:
+    why = ": ".join(filter(None, [error.brief, error.details]))
+    sys.stderr.write(f"warning: the account's AMIs are not in the list: {clean(why)}\n")
 
 
 def private_temporary_folder(base: Path) -> Path:

@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zave.cli.real_credentials import credentials, usual_region
 from zave.errors import ToolMissingError
 from zave.state.records import STANDING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from zave.cli.real_flux import Handover
     from zave.clock import Clock
     from zave.images.builder import AllImages
-    from zave.ports import Inventory
+    from zave.lifecycle.inventory import Seen, Source
     from zave.ports.flux import Flux
     from zave.process import ProcessRunner
     from zave.spec import AwsSpec
@@ -32,13 +34,6 @@ if TYPE_CHECKING:
 
 BoundWith = Callable[["InstanceFolder", Mapping[str, str]], "BoundTerraform"]
 
-# what tells boto3 and Packer who asks; without any of them no account is looked at that no record names
-SIGNED_IN = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
 # all that Terraform's SDK needs to find the same credentials as boto3 does (AWS SDKs and Tools reference
 # guide, "Environment variables"); endpoints, too: whoever sends boto3 elsewhere means Terraform as well
 _HANDED_ON = (
@@ -192,26 +187,18 @@ class Accounts:
         )
         return registry, skopeo
 
-    def inventories(self, store: "StateStore") -> "list[Inventory]":
-        """What exists in each account that `clouds` names."""
-        return [cloud.inventory for cloud in self.clouds(store)]
+    def sources(self, store: "StateStore", *, regions: Iterable[str] = ()) -> "list[Source]":
+        """Each account and region of an instance on record; for whoever is signed in the usual one, too.
 
-    def armed(self, store: "StateStore") -> frozenset[str]:
-        """The instances that have a switch in these accounts, whoever made them."""
-        return frozenset(
-            schedule.instance for cloud in self.clouds(store) for schedule in cloud.switchboard.schedules()
-        )
-
-    def clouds(self, store: "StateStore") -> "list[LiveCloud]":
-        """One for each region with an instance on record, else the usual one of whoever is signed in.
-
-        For whoever is not, what was destroyed is no reason to ask an account.
+        `regions` are others where somebody signed in may have a demo, recorded or not. For whoever is not
+        signed in, what was destroyed is no reason to ask an account.
         """
         from zave.aws.live.cloud import LiveCloud
+        from zave.lifecycle.inventory import Source
         from zave.spec.load import spec_from_document
 
-        signed_in = any(name in os.environ for name in SIGNED_IN)
-        found: dict[tuple[str, str | None], LiveCloud] = {}
+        signed_in = credentials().found
+        found: dict[tuple[str, str | None], Callable[[], LiveCloud]] = {}
         for summary in store.instances():
             wanted = summary.phase in STANDING or (signed_in and summary.phase != "absent")
             record = store.instance(summary.name) if wanted and summary.platform == "aws-eks" else None
@@ -219,10 +206,19 @@ class Accounts:
                 continue
             spec = spec_from_document(record.spec, where=f"record of {record.name}")
             if spec.platform == "aws-eks":
-                found.setdefault((spec.aws.region, spec.aws.account), self.cloud(spec))
-        if not found and signed_in:
-            found["", None] = LiveCloud(self.api(usual_region()), clock=self.clock)
-        return list(found.values())
+                found.setdefault((spec.aws.region, spec.aws.account), partial(self.cloud, spec))
+        if signed_in:
+            recorded = {region for region, _ in found}
+            for region in {usual_region(), *regions} - recorded:
+                found[region, None] = partial(self._usual_cloud, region)
+        return [
+            Source(f"AWS {region}", _asked(cloud)) for (region, _), cloud in sorted(found.items(), key=str)
+        ]
+
+    def _usual_cloud(self, region: str) -> "LiveCloud":
+        from zave.aws.live.cloud import LiveCloud
+
+        return LiveCloud(self.api(region), clock=self.clock)
 
     def _tools(
         self,
@@ -289,10 +285,16 @@ def new_api(region: str, *, patient: bool = True, assume: "Assumption | None" = 
     return Api(region=region, assume=assume, attempts=1)
 
 
-def usual_region() -> str:
-    """Where AMIs are built, and an account is looked at that no spec names."""
-    # the default of packer-images/k3s-base/variables.pkr.hcl
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+def _asked(cloud: "Callable[[], LiveCloud]") -> "Callable[[], Seen]":
+    """What a sweep asks of a cloud: everything in it, and which instances there have a switch."""
+    from zave.lifecycle.inventory import Seen
+
+    def ask() -> Seen:
+        found = cloud()
+        armed = frozenset(schedule.instance for schedule in found.switchboard.schedules())
+        return Seen(found.inventory, tuple(found.inventory.items()), armed)
+
+    return ask
 
 
 def ec2_client() -> Any:

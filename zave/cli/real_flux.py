@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from zave.settings import Settings
     from zave.spec import AwsSpec, LibvirtSpec
     from zave.state.directory import InstanceFolder, StateDirectory
-    from zave.tools.git import Git, GitCredentials
+    from zave.tools.git import Git
+    from zave.tools.git_server import GitCredentials
 
 LOCAL = "local"
 _LOG = "flux-bootstrap.log"

@@ -24,38 +24,43 @@ EXAMPLES = (
     ("zave reap --from-bundle DIR --mode check", "what the switch runs, with nothing of the user's"),
 )
 
+_Instance = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENV]", help="The instance; all unless given.", autocompletion=complete_instances
+    ),
+]
+_All = Annotated[bool, typer.Option("--all", help="Everything that is past its TTL: the default.")]
+_BundleFolder = Annotated[
+    Path | None, typer.Option("--from-bundle", metavar="DIR", help="Work from an unpacked bundle alone.")
+]
+_Mode = Annotated[
+    Literal["check", "destroy"], typer.Option("--mode", help="With a bundle: only prove, or destroy.")
+]
+_BundleInstance = Annotated[
+    str | None,
+    typer.Option("--instance", metavar="NAME", envvar="ZAVE_INSTANCE", help="Whose bundle it must be."),
+]
+_BundleRun = Annotated[
+    str | None,
+    typer.Option("--run", metavar="ID", envvar="CODEBUILD_BUILD_ID", help="What the cloud calls the run."),
+]
+_InstallTimer = Annotated[
+    bool, typer.Option("--install-timer", help="Have systemd run this twice an hour for you.")
+]
+_RemoveTimer = Annotated[bool, typer.Option("--remove-timer", help="Take that timer away.")]
+
 
 def command(
     context: typer.Context,
-    env: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ENV]", help="The instance; all unless given.", autocompletion=complete_instances
-        ),
-    ] = None,
-    all_: Annotated[
-        bool, typer.Option("--all", help="Everything that is past its TTL: the default.")
-    ] = False,
-    from_bundle: Annotated[
-        Path | None, typer.Option("--from-bundle", metavar="DIR", help="Work from an unpacked bundle alone.")
-    ] = None,
-    mode: Annotated[
-        Literal["check", "destroy"], typer.Option("--mode", help="With a bundle: only prove, or destroy.")
-    ] = "destroy",
-    instance: Annotated[
-        str | None,
-        typer.Option("--instance", metavar="NAME", envvar="ZAVE_INSTANCE", help="Whose bundle it must be."),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--run", metavar="ID", envvar="CODEBUILD_BUILD_ID", help="What the cloud calls the run."
-        ),
-    ] = None,
-    install_timer: Annotated[
-        bool, typer.Option("--install-timer", help="Have systemd run this twice an hour for you.")
-    ] = False,
-    remove_timer: Annotated[bool, typer.Option("--remove-timer", help="Take that timer away.")] = False,
+    env: _Instance = None,
+    all_: _All = False,
+    from_bundle: _BundleFolder = None,
+    mode: _Mode = "destroy",
+    instance: _BundleInstance = None,
+    run: _BundleRun = None,
+    install_timer: _InstallTimer = False,
+    remove_timer: _RemoveTimer = False,
     step_timeout: StepTimeout = None,
     fault: Fault = None,
     faults: FaultFile = None,
@@ -70,16 +75,15 @@ def command(
     zave.try_luck(Luck(tuple(fault or ()), faults))
     if install_timer or remove_timer:
         _timer(zave, install=install_timer, remove=remove_timer)
-        return
-    if from_bundle is not None:
+    elif from_bundle is not None:
         from zave.cli.destroyer import run_bundle
 
         with tempfile.TemporaryDirectory(prefix="zave-destroyer-") as work:
             run_bundle(zave, from_bundle, work=Path(work), mode=mode, named=(instance, run))
-        return
-    if env is not None and all_:
+    elif env is not None and all_:
         raise UsageError("say ENV or --all, not both", resolution="zave reap takes everything expired")
-    _reap(zave, zave.checked(env))
+    else:
+        _reap(zave, zave.checked(env))
 
 
 def _timer(zave: Context, *, install: bool, remove: bool) -> None:
@@ -102,12 +106,7 @@ def _reap(zave: Context, only: str | None) -> None:
     expired = [record for record in _candidates(zave, only) if _is_due(zave, record, failures)]
     if not expired and not failures:
         if only is not None:
-            record = zave.record(only)
-            end = record.expires_at.isoformat(timespec="seconds") if record.expires_at else "never"
-            raise UsageError(
-                f"{only} is not past its TTL (its end: {end})",
-                resolution=f"zave down {only} takes it down now",
-            )
+            raise _not_due(zave.instances.record(only))
         _tell_nothing_done(zave)
     for record in expired:
         try:
@@ -121,6 +120,14 @@ def _reap(zave: Context, only: str | None) -> None:
             failures.append(error)
     if failures:
         raise next((error for error in failures if isinstance(error, LeakError)), failures[0])
+
+
+def _not_due(record: "InstanceRecord") -> UsageError:
+    end = record.expires_at.isoformat(timespec="seconds") if record.expires_at else "never"
+    return UsageError(
+        f"{record.name} is not past its TTL (its end: {end})",
+        resolution=f"zave down {record.name} takes it down now",
+    )
 
 
 def _tell_nothing_done(zave: Context) -> None:
@@ -141,7 +148,7 @@ def _tell_nothing_done(zave: Context) -> None:
 def _candidates(zave: Context, only: str | None) -> "list[InstanceRecord]":
     """Instances with an end that were not taken down."""
     if only is not None:
-        return [zave.record(only)]
+        return [zave.instances.record(only)]
     if not zave.directory.database.exists():
         return []
     return [r for r in zave.store.instances() if r.phase in STANDING and r.expires_at is not None]

@@ -35,10 +35,10 @@ def command(
     stay. A snapshot of another cluster is refused.
     """
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     if not file.is_file():
         raise UsageError(f"there is no file {file}", resolution=f"zave snapshot {instance} takes one")
-    ask = zave.asker(yes=yes)
+    ask = zave.screens.asker(yes=yes)
     with zave.locked(instance, command="restore"):
         lab = lab_of(zave, instance)
         if ask is not None:

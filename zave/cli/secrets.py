@@ -137,7 +137,7 @@ def _place(zave: Context, env: str, name: str | None) -> "tuple[str, str, Secret
     """(instance, environment, its secrets)."""
     from zave.gitops.secrets import store_of
 
-    instance, environment = zave.names(env, name)
+    instance, environment = zave.instances.names(env, name)
     zave.directory.prepare()
     return instance, environment, store_of(zave.directory, instance)
 

@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Copy the cluster's datastore into a file. It holds Secrets: keep it private."""
     zave = Context(options_of(context))
-    instance = zave.only_standing(env)
+    instance = zave.instances.only_standing(env)
     with zave.locked(instance, command="snapshot"):
         lab = lab_of(zave, instance)
         now = zave.clock.now()

@@ -34,7 +34,7 @@ def command(
     spoken to. The exit status is the command's own.
     """
     zave = Context(options_of(context))
-    lab = lab_of(zave, zave.only_standing(env))
+    lab = lab_of(zave, zave.instances.only_standing(env))
     argv = list(lab.machines.shell(lab.machine(node), words or ()))
     program = shutil.which(argv[0])
     if program is None:

@@ -76,8 +76,8 @@ def status_document(zave: Context, name: str | None, *, others: bool = False) ->
     if name is not None:
         found = [each for each in found if each.record.name == name]
         if not found:
-            zave.record(name)
-    live = zave.look_at_clouds([each.record for each in found])
+            zave.instances.record(name)
+    live = zave.instances.look_at_clouds([each.record for each in found])
     if live:  # what was learned is in the record now
         names = {each.record.name for each in found}
         found = [each for each in zave.store.overview() if each.record.name in names]
@@ -174,7 +174,7 @@ def _look_at_labs(
 
     deadline = time.monotonic() + PATIENCE
     for summary, shown in standing:
-        record = zave.record(summary.name)  # with its spec
+        record = zave.instances.record(summary.name)  # with its spec
         try:
             wanted = wanted_machines(zave, record)
             left = max(0.0, deadline - time.monotonic())

@@ -1,14 +1,18 @@
 """`zave sweep`: what exists, recorded or not."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zave.cli.context import Context
 from zave.cli.lifecycle_options import Instance, Yes
 from zave.cli.options import options_of
-from zave.errors import LeakError
+from zave.errors import LeakError, PreconditionError
+from zave.text import clean
+
+if TYPE_CHECKING:
+    from zave.lifecycle.inventory import Everywhere, Sweep
 
 EXAMPLES = (
     ("zave sweep --rehearse", "everything of zave's: expected, standing, leaks"),
@@ -25,28 +29,43 @@ def command(
 ) -> None:
     """Find what exists by record and by name, independently of Terraform.
 
-    Exit 6 when something stands that no live instance owns.
+    Exit 6 when something stands that no live instance owns; else 5 when a place did not answer.
     """
     zave = Context(options_of(context))
     instance = zave.checked(env)
-    from zave.lifecycle.inventory import Everything, delete_all, sweep
+    from zave.lifecycle.inventory import look_everywhere, sweep
     from zave.ui.document import show
     from zave.ui.inventory import render_inventory
 
-    inventory, images = Everything(zave.inventories()), zave.images().list()
-    armed = zave.armed()
-    found = sweep(zave.store, inventory.items(), images, instance=instance, armed=armed)
-    if delete and found.leaks:
-        sys.stderr.write(render_inventory(found.document(instance=instance, inventory=inventory)))
-        ask = zave.asker(yes=yes)
+    sources, images = zave.sources(instance), zave.images_here()
+    everywhere = look_everywhere(sources)
+    found = sweep(zave.store, everywhere.items, images, instance=instance, armed=everywhere.armed)
+    going = everywhere.deletable(found.leaks) if delete else []
+    if going:
+        sys.stderr.write(render_inventory(found.document(instance=instance, everywhere=everywhere)))
+        ask = zave.screens.asker(yes=yes)
         if ask is not None:
-            ask(f"Delete {len(found.leaks)} leaked resources?")
-        delete_all(found.leaks, inventory)
-        found = sweep(zave.store, inventory.items(), images, instance=instance, armed=armed)
-    document = found.document(instance=instance, inventory=inventory)
+            ask(f"Delete {len(going)} leaked resources?")
+        for item, reason in everywhere.delete(going):
+            sys.stderr.write(f"warning: {item.type} {item.name} stays: {clean(reason)}\n")
+        everywhere = look_everywhere(sources)
+        found = sweep(zave.store, everywhere.items, images, instance=instance, armed=everywhere.armed)
+    document = found.document(instance=instance, everywhere=everywhere)
     show(document, render_inventory, settings=zave.settings)
+    _end(found, everywhere)
+
+
+def _end(found: "Sweep", everywhere: "Everywhere") -> None:
+    """Raise for what is wrong: what costs money first, then what nobody could see."""
+    silent = ", ".join(each.place for each in everywhere.unanswered)
     if found.leaks:
         raise LeakError(
             f"{len(found.leaks)} resources stand that no live instance owns",
+            details=f"not looked at: {silent}" if silent else None,
             resolution="zave sweep --delete removes them",
+        )
+    if silent:
+        raise PreconditionError(
+            f"not looked at: {silent}; what is there is not known",
+            resolution="what is said of each above, then zave sweep again",
         )

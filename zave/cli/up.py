@@ -33,8 +33,8 @@ def command(
     run left is taken over.
     """
     zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
-    instance, environment = zave.names(env, name)
-    ask = zave.asker(yes=yes)
+    instance, environment = zave.instances.names(env, name)
+    ask = zave.screens.asker(yes=yes)
     with zave.locked(instance, command="up"):
         zave.try_luck(Luck(tuple(fault or ()), faults))
         from zave.lifecycle.up import bring_up

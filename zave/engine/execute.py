@@ -14,7 +14,7 @@ from zave.engine.step import Step, StepRun
 from zave.errors import InterruptedRunError, StepFailedError, ZaveError
 from zave.events import Emit, StepFinished, StepOutcome, StepStarted
 from zave.state.directory import InstanceFolder
-from zave.state.records import StepRecord, StepState
+from zave.state.records import StepEnd, StepRecord, StepState
 from zave.state.store import StateStore
 
 Verb = Literal["do", "undo"]
@@ -159,15 +159,8 @@ def _run_task(execution: Execution, task: _Task, outputs: Mapping[str, Mapping[s
     def finish(state: StepState, outcome: StepOutcome, result: Mapping[str, Any], reason: str = "") -> None:
         seconds = time.monotonic() - started
         virtual = (execution.clock.now() - virtual_start).total_seconds()
-        store.finish_step(
-            execution.instance,
-            name,
-            state=state,
-            seconds=seconds,
-            virtual_seconds=virtual,
-            outputs=dict(result),
-            reason=reason,
-        )
+        end = StepEnd(state, seconds, virtual, outputs=dict(result), reason=reason)
+        store.finish_step(execution.instance, name, end)
         execution.emit(StepFinished(name, outcome, seconds, virtual, reason))
 
     # recorded before the step acts: a crash must not orphan what it makes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zave.errors import PreconditionError
 from zave.tools.flux import SECRET
-from zave.tools.git import GitCredentials
+from zave.tools.git_server import GitCredentials
 
 if TYPE_CHECKING:
     from zave.settings import Settings

@@ -9,7 +9,7 @@ from zave.gitops.credentials import flux_secret
 from zave.gitops.secrets import SecretStore
 from zave.ports.flux import Say, Source
 from zave.tools.flux import FluxProgram, Forge
-from zave.tools.git import GitCredentials
+from zave.tools.git_server import GitCredentials
 
 
 @dataclass(frozen=True)

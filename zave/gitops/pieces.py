@@ -14,6 +14,8 @@ LAYERS = ("infrastructure-controllers", "infrastructure-configs", "platform", "a
 """In the order in which they depend on one another: controllers before what they reconcile."""
 
 _CONTROLLERS, _CONFIGS = "infrastructure/controllers", "infrastructure/configs"
+# extras that AWS has an overlay of
+_ON_AWS: Mapping[str, str] = {"velero": "velero-on-aws"}
 # the pieces that a kind of registry stands for
 _REGISTRIES: Mapping[str, tuple[str, ...]] = {"local": ("registry",), "harbor": ("harbor",), "none": ()}
 
@@ -25,7 +27,7 @@ def layers(spec: "LibvirtSpec | AwsSpec") -> dict[str, tuple[str, ...]]:
     return {
         LAYERS[0]: (
             f"{_CONTROLLERS}/cert-manager",
-            *(f"{_CONTROLLERS}/{piece}" for piece in [*_controllers(spec), *added]),
+            *(f"{_CONTROLLERS}/{piece}" for piece in [*_controllers(spec), *_extras(spec)]),
             *([f"{_CONTROLLERS}/istio"] if slim else []),
         ),
         LAYERS[1]: (
@@ -74,6 +76,11 @@ def _controllers(spec: "LibvirtSpec | AwsSpec") -> tuple[str, ...]:
     return ("load-balancer-controller", *(["karpenter"] if spec.eks.karpenter else []))
 
 
+def _extras(spec: "LibvirtSpec | AwsSpec") -> list[str]:
+    overlays = _ON_AWS if spec.platform == "aws-eks" else {}
+    return [overlays.get(extra, extra) for extra in sorted(spec.gitops.extras)]
+
+
 def _configs(spec: "LibvirtSpec | AwsSpec") -> tuple[str, ...]:
     if spec.platform == "libvirt-k3s":
         return ("nfs",) if spec.storage.class_ == "nfs" else ()
@@ -98,7 +105,7 @@ def _lab_variables(spec: "LibvirtSpec") -> dict[str, str]:
 
 
 def _cloud_variables(spec: "AwsSpec", tags: Mapping[str, str]) -> dict[str, str]:
-    return {
+    found = {
         "gateway_service": "LoadBalancer",
         "storage_class": spec.storage.class_,
         "region": spec.aws.region,
@@ -106,3 +113,4 @@ def _cloud_variables(spec: "AwsSpec", tags: Mapping[str, str]) -> dict[str, str]
         # JSON, which is YAML: the values stay texts, whatever they look like
         "node_tags": json.dumps(dict(sorted(tags.items()))),
     }
+    return found | ({"dns_zone": str(spec.ingress.zone)} if "external-dns" in spec.gitops.extras else {})

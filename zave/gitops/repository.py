@@ -28,7 +28,8 @@ from zave.gitops.published import (
 )
 from zave.ports.flux import Source
 from zave.render import write_private
-from zave.tools.git import Answer, Git, GitCredentials, make_bare, parse_tips
+from zave.tools.git import Answer, Git, make_bare, parse_tips
+from zave.tools.git_server import GitCredentials
 
 if TYPE_CHECKING:
     from zave.gitops.secrets import SecretStore

@@ -249,7 +249,8 @@ def _wanted_by(spec: "LibvirtSpec | AwsSpec") -> Iterator[str]:
         yield "tunnel-token"
     if spec.gitops.profile == "bigbang":
         yield "bigbang-credentials"
-    if "velero" in spec.gitops.extras:
+    # on AWS its role opens the bucket
+    if spec.platform == "libvirt-k3s" and "velero" in spec.gitops.extras:
         yield "velero"
 
 

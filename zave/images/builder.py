@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zave.errors import PreconditionError
+from zave.errors import PreconditionError, StepFailedError, ZaveError
 from zave.images.amazon import AmazonImages
 from zave.images.local import LocalImages
 from zave.ports import Artifact, ImageBuilder, ImageRequest
@@ -16,12 +16,14 @@ class AllImages:
     """Implements `zave.ports.ImageBuilder`.
 
     `amazon` makes the AMIs' side when one is asked for; None where no account is to be looked at:
-    a home lab needs none. `list_amazon` says whether `list` asks the account.
+    a home lab needs none. `list_amazon` says whether `list` asks the account; one that does not answer
+    hides none of the others: `unlisted` is told why, and without it that is an error.
     """
 
     local: LocalImages
     amazon: Callable[[], AmazonImages] | None = None
     list_amazon: bool = False
+    unlisted: Callable[[ZaveError], None] | None = None
 
     def find(self, request: ImageRequest) -> Artifact | None:
         """The image, if it is there and intact."""
@@ -39,8 +41,17 @@ class AllImages:
         """All of them, the newest first."""
         found = list(self.local.list())
         if self.list_amazon:
-            found += self._of("amazon-ebs").list()
+            found += self._amis()
         return sorted(found, key=lambda artifact: artifact.built_at, reverse=True)
+
+    def _amis(self) -> Sequence[Artifact]:
+        try:
+            return self._of("amazon-ebs").list()
+        except (PreconditionError, StepFailedError) as error:
+            if self.unlisted is None:
+                raise
+            self.unlisted(error)
+            return ()
 
     def remove(self, artifact: Artifact) -> None:
         """Remove one where it is."""

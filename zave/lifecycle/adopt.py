@@ -15,7 +15,7 @@ from zave.errors import InterruptedRunError, PreconditionError, UsageError, Zave
 from zave.lifecycle.place import Place
 from zave.lifecycle.run import Run, running
 from zave.render import write_private
-from zave.state.records import InstanceRecord, ResourceRecord
+from zave.state.records import InstanceRecord, ResourceRecord, StepEnd
 from zave.state.store import StateStore
 from zave.steps.infra import SEAL, VARIABLES
 from zave.tools.terraform_state import StateSeal
@@ -103,15 +103,7 @@ def _write(place: Place, run: Run, finding: Finding) -> None:
     # without a fingerprint: the next `up` does each of them again, which changes nothing that is right
     for name, outputs in ((name, told) for name, told in finding.steps.items() if name in known):
         store.begin_step(instance, name, run_id=run.id, fingerprint=None, verb="do")
-        store.finish_step(
-            instance,
-            name,
-            state="done",
-            seconds=0.0,
-            virtual_seconds=0.0,
-            outputs=outputs,
-            reason=_REASON,
-        )
+        store.finish_step(instance, name, StepEnd("done", outputs=outputs, reason=_REASON))
     # last: cut off before, it is as lost as it was, and the same command begins anew
     store.save_instance(finding.record)
 

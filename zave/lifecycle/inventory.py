@@ -1,16 +1,18 @@
 """What exists, sorted: expected (a live instance's), standing (outlives instances), leaks."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zave.errors import StepFailedError
+from zave.errors import PreconditionError, StepFailedError
 from zave.ports import PENDING, Artifact, Inventory, Item
 from zave.state.records import ResourceRecord
 from zave.state.store import StateStore
+from zave.text import clean
 
 # every object that zave's modules name begins so: how the sweep knows what no record knows
 PREFIX = "zave-"
+_OF_ALL_REGIONS = "aws_iam_"
 GOING = "teardown.items"
 """The fact that lists what a teardown has set out to delete, until its receipt is written."""
 
@@ -24,7 +26,7 @@ class Sweep:
     standing: tuple[Item, ...] = ()
     images: tuple[Artifact, ...] = ()
 
-    def document(self, *, instance: str | None, inventory: Inventory) -> dict[str, Any]:
+    def document(self, *, instance: str | None, everywhere: "Everywhere") -> dict[str, Any]:
         """The `zave/inventory/v1` document."""
         return {
             "schema": "zave/inventory/v1",
@@ -37,7 +39,9 @@ class Sweep:
                     for image in self.images
                 ),
             ],
-            "leaks": [leak_document(item, inventory) for item in self.leaks],
+            "leaks": [leak_document(item, everywhere.inventory_of(item)) for item in self.leaks],
+            "looked_at": [seen.inventory.source for seen in everywhere.seen],
+            "unanswered": [each.document() for each in everywhere.unanswered],
         }
 
 
@@ -70,7 +74,7 @@ def sweep(
 
     An owner is the record's, or the one that the platform's own marks name. Expected is what the
     record of a live instance wants; what a destroyed one left is a leak, and so is what Terraform
-    said it had destroyed.
+    said it had destroyed. A role alone that no record knows is left standing, unless its instance is named.
     """
     owners: dict[tuple[str, str], tuple[str, bool]] = {}
     alive: dict[str, bool] = dict.fromkeys(armed, True)
@@ -97,7 +101,21 @@ def sweep(
         elif instance in (None, owner):
             (expected if wanted else leaks).append(item)
     standing = [item for item in items if item.standing]
+    if instance is None:
+        doubtful = _may_live_elsewhere(leaks, recorded={record.name for record in store.instances()})
+        leaks = [item for item in leaks if item not in doubtful]
+        standing += doubtful
     return Sweep(tuple(expected), tuple(leaks), tuple(standing), tuple(images))
+
+
+def _may_live_elsewhere(leaks: Sequence[Item], *, recorded: Collection[str]) -> list[Item]:
+    """Roles whose demo may live in a region that nobody looked at: they are every region's, and free.
+
+    Of an instance on record, or of one that left something else as well, they are leaks.
+    """
+    regional = {item.owner for item in leaks if not item.type.startswith(_OF_ALL_REGIONS)}
+    known = {*recorded, *regional} - {None}
+    return [item for item in leaks if item.type.startswith(_OF_ALL_REGIONS) and item.owner not in known]
 
 
 def _named_after(item: Item, instances: Iterable[str]) -> str | None:
@@ -124,33 +142,100 @@ def recorded(resources: Iterable[ResourceRecord], items: Iterable[Item]) -> list
     return [(r, there[r.type, r.name]) for r in resources if (r.type, r.name) in there]
 
 
-class Everything:
-    """Several inventories as one: a host's and an account's."""
+@dataclass(frozen=True)
+class Seen:
+    """What one place holds at one moment. `armed` are the instances that have a switch there."""
 
-    def __init__(self, inventories: Sequence[Inventory]) -> None:
-        self._inventories = inventories
+    inventory: Inventory
+    items: tuple[Item, ...]
+    armed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to look at: a host, or an account in a region. `ask` raises when it does not answer."""
+
+    name: str
+    ask: Callable[[], Seen]
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> "Source":
+        """One where nobody else has a switch."""
+        return cls(inventory.source, lambda: Seen(inventory, tuple(inventory.items())))
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A place that could not be looked at: nothing is known of it, and nothing in it is said to be gone."""
+
+    place: str
+    problem: str
+    resolution: str | None
+
+    def document(self) -> dict[str, str | None]:
+        """As `zave/inventory/v1` has it."""
+        return {"place": self.place, "problem": clean(self.problem), "resolution": self.resolution}
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """All places at one moment."""
+
+    seen: tuple[Seen, ...]
+    unanswered: tuple[Unanswered, ...] = ()
 
     @property
-    def source(self) -> str:
-        """All their names."""
-        return ", ".join(inventory.source for inventory in self._inventories)
-
-    @property
-    def types(self) -> frozenset[str]:
-        """All that any of them can show."""
-        return frozenset[str]().union(*(inventory.types for inventory in self._inventories))
-
     def items(self) -> list[Item]:
-        """What exists anywhere."""
-        return [item for inventory in self._inventories for item in inventory.items()]
+        """What exists anywhere; what several regions show, such as a role, once."""
+        found: list[Item] = []
+        known: set[str] = set()
+        for item in (item for seen in self.seen for item in seen.items):
+            arn = item.attributes.get("arn")
+            if arn is None or arn not in known:
+                found.append(item)
+            if arn is not None:
+                known.add(arn)
+        return found
 
-    def delete(self, item: Item) -> None:
-        """Delete `item` where things of its type are."""
-        self._of(item).delete(item)
+    @property
+    def armed(self) -> frozenset[str]:
+        """The instances that have a switch anywhere."""
+        return frozenset[str]().union(*(seen.armed for seen in self.seen))
 
-    def how_to_delete(self, item: Item) -> str:
-        """One command line for a person."""
-        return self._of(item).how_to_delete(item)
+    def inventory_of(self, item: Item) -> Inventory:
+        """The inventory that showed `item`: two regions have things of the same types."""
+        return next(seen.inventory for seen in self.seen if any(each is item for each in seen.items))
 
-    def _of(self, item: Item) -> Inventory:
-        return next(inventory for inventory in self._inventories if item.type in inventory.types)
+    def deletable(self, items: Iterable[Item]) -> list[Item]:
+        """Those of `items` that a look everywhere, or nearly, is enough to judge.
+
+        A role is every region's: the switch that it lives for may be in the one that did not answer.
+        """
+        return [item for item in items if not (self.unanswered and item.type.startswith(_OF_ALL_REGIONS))]
+
+    def delete(self, items: Sequence[Item]) -> list[tuple[Item, str]]:
+        """Delete each where it is; return those that stay, with the reason.
+
+        A place that falls silent meanwhile does not keep the others from being cleaned.
+        """
+        refused: list[tuple[Item, str]] = []
+        for seen in self.seen:
+            own = [item for item in items if self.inventory_of(item) is seen.inventory]
+            try:
+                refused += delete_all(own, seen.inventory)
+            except PreconditionError as error:
+                refused += [(item, error.brief) for item in own]
+        return refused
+
+
+def look_everywhere(sources: Iterable[Source]) -> Everywhere:
+    """Ask each place; one that does not answer hides none of the others."""
+    seen: list[Seen] = []
+    unanswered: list[Unanswered] = []
+    for source in sources:
+        try:
+            seen.append(source.ask())
+        except (PreconditionError, StepFailedError) as error:
+            problem = ": ".join(filter(None, [error.brief, error.details]))
+            unanswered.append(Unanswered(source.name, problem, error.resolution))
+    return Everywhere(tuple(seen), tuple(unanswered))

@@ -12,7 +12,7 @@ from zave.errors import PreconditionError
 from zave.lifecycle.inventory import GOING
 from zave.ports.cloud import Cloud
 from zave.receipt import receipt_digest
-from zave.state.records import STANDING, InstanceRecord
+from zave.state.records import STANDING, InstanceRecord, StepEnd
 from zave.state.store import StateStore
 from zave.steps.infra import SEAL
 
@@ -56,7 +56,7 @@ def mark_undone(store: StateStore, instance: str, *, reason: str) -> None:
     for name, step in store.steps(instance).items():
         if step.state != "undone":
             store.begin_step(instance, name, run_id=step.run_id, fingerprint=None, verb="undo")
-            store.finish_step(instance, name, state="undone", seconds=0.0, virtual_seconds=0.0, reason=reason)
+            store.finish_step(instance, name, StepEnd("undone", reason=reason))
 
 
 def _receipts(cloud: Cloud, record: InstanceRecord) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from zave.aws.bundle import InstanceFacts
 from zave.aws.cluster_made import made_by_cluster
 from zave.aws.locks import LONGEST_APPLY
-from zave.aws.preconditions import Finding, Wanted, Window, look
+from zave.aws.places import Place, look_at_places
+from zave.aws.preconditions import Finding, Wanted, Window, look, stopped
 from zave.clock import rfc3339
 from zave.cost.catalogue import Catalogue, Support
 from zave.cost.estimate import Estimate, estimate
@@ -45,7 +46,10 @@ def look_for(spec: "AwsSpec", *, instance: str, tools: Tools, store: StateStore)
     held = any(each.state != "gone" for each in store.resources(instance))
     catalogue = Catalogue.load(spec.aws.region, refreshed=store.prices)
     wanted = wanted_by(spec, instance=instance, catalogue=catalogue, stands=held)
-    return look(tools.cloud, tools.facts, wanted, clock=tools.clock)
+    found = look(tools.cloud, tools.facts, wanted, clock=tools.clock)
+    if not stopped(found):
+        found += look_at_places(tools.facts, zone=_zone(spec), backups=_backups(spec))
+    return found
 
 
 def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: bool) -> Wanted:
@@ -67,6 +71,20 @@ def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: b
         window=None if support is None else _window(support, surcharge),
         stands=stands,
     )
+
+
+def _zone(spec: "AwsSpec") -> Place | None:
+    zone, domain = spec.ingress.zone, spec.ingress.domain
+    if "external-dns" not in spec.gitops.extras or zone is None or domain is None:
+        return None
+    return Place(zone, domain)
+
+
+def _backups(spec: "AwsSpec") -> Place | None:
+    if "velero" not in spec.gitops.extras:
+        return None
+    given = spec.gitops.variables
+    return Place(given["velero_bucket"], given["velero_region"])
 
 
 def _window(support: Support, surcharge: float | None) -> Window:

@@ -96,9 +96,26 @@ def terraform_variables(
             "architecture": architecture_of(nodes.instance_types[0]),
         },
         "karpenter": spec.eks.karpenter,
+        "dns": _dns(spec),
+        "backups": _backups(spec),
         "repositories": list(spec.registry.repositories),
         "database": dict(_DATABASE) if spec.rds.enabled else None,
     }
+
+
+def _dns(spec: "AwsSpec") -> dict[str, str] | None:
+    """What external-dns may write: the names of the domain, in the one zone."""
+    if "external-dns" not in spec.gitops.extras:
+        return None
+    # the spec refuses the extra without them
+    return {"zone_id": str(spec.ingress.zone), "domain": str(spec.ingress.domain)}
+
+
+def _backups(spec: "AwsSpec") -> dict[str, str] | None:
+    """Where Velero writes: a bucket of the user's, which outlives the instance."""
+    if "velero" not in spec.gitops.extras:
+        return None
+    return {"bucket": spec.gitops.variables["velero_bucket"]}
 
 
 def account_variables(spec: "AwsSpec", *, account: str, force_destroy: bool = False) -> dict[str, Any]:

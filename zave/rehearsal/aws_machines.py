@@ -165,26 +165,7 @@ def _launch(maker: Maker, machine: Machine, subnet: Thing, cni_tags: Mapping[str
     }
     made = maker.make("aws_instance", identity, attributes, carrier=machine.carrier)
     _root_volume(maker, machine, made)
-    common = {"instance_id": identity, "security_groups": groups}
-    first_one = {
-        **common,
-        "private_ip": address,
-        "public_ip": attributes["public_ip"],
-        "tags": dict(machine.interface_tags),
-    }
-    aws_parts.interface(maker, subnet, "", carrier=made.key, more=first_one)
-    marks = {
-        "cluster.k8s.amazonaws.com/name": maker.cause.name,
-        "node.k8s.amazonaws.com/instance_id": identity,
-    }
-    second = {**common, "tags": {**cni_tags, **marks}, MADE_BY: "vpc-cni"}
-    aws_parts.interface(
-        Maker(maker.ledger, maker.cause, "vpc-cni", maker.ready_at),
-        subnet,
-        f"{_SECONDARY}{identity}",
-        carrier=made.key,
-        more=second,
-    )
+    _interfaces(maker, machine, made, subnet, cni_tags)
 
 
 def _root_volume(maker: Maker, machine: Machine, made: Thing) -> None:
@@ -200,6 +181,33 @@ def _root_volume(maker: Maker, machine: Machine, made: Thing) -> None:
         "tags": dict(machine.volume_tags),
     }
     maker.make("aws_ebs_volume", volume, root, carrier=made.key)
+
+
+def _interfaces(
+    maker: Maker, machine: Machine, made: Thing, subnet: Thing, cni_tags: Mapping[str, str]
+) -> None:
+    """A machine's own interface, with its addresses, and the one that the VPC CNI adds for pods."""
+    identity = made.attributes["id"]
+    common = {"instance_id": identity, "security_groups": made.attributes["vpc_security_group_ids"]}
+    first_one = {
+        **common,
+        "private_ip": made.attributes["private_ip"],
+        "public_ip": made.attributes["public_ip"],
+        "tags": dict(machine.interface_tags),
+    }
+    aws_parts.interface(maker, subnet, "", carrier=made.key, more=first_one)
+    marks = {
+        "cluster.k8s.amazonaws.com/name": maker.cause.name,
+        "node.k8s.amazonaws.com/instance_id": identity,
+    }
+    second = {**common, "tags": {**cni_tags, **marks}, MADE_BY: "vpc-cni"}
+    aws_parts.interface(
+        Maker(maker.ledger, maker.cause, "vpc-cni", maker.ready_at),
+        subnet,
+        f"{_SECONDARY}{identity}",
+        carrier=made.key,
+        more=second,
+    )
 
 
 def _karpenter_template(maker: Maker, tags: Mapping[str, str]) -> None:

@@ -24,6 +24,7 @@ from zave.rehearsal.operations import Process, this_process
 from zave.rehearsal.viewpoint import CALLER_VARIABLE, SKEW_VARIABLE
 from zave.rehearsal.world import World
 from zave.text import clean
+from zave.tools.child_environment import CERTIFICATES, inherited
 
 _KIND = "destroyer_run"
 # what CodeBuild tells a build about itself
@@ -33,7 +34,7 @@ _FOLDER = "builds"
 _LARGEST_BUNDLE = 64 * 1024 * 1024
 _LAST_WORDS = 4096
 # of the machine that runs a rehearsal: the way to Terraform, and the language
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", *CERTIFICATES)
 
 
 class Launch(Protocol):
@@ -161,7 +162,7 @@ class Builds:
         return folder
 
     def _environment(self, schedule: Schedule, mode: Mode, run_id: str, folder: Path) -> dict[str, str]:
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        kept = inherited(_INHERITED, environ=os.environ)
         own = {
             "HOME": str(folder / "home"),
             "ZAVE_STATE_DIR": str(folder / "state"),
@@ -174,7 +175,7 @@ class Builds:
             "ZAVE_BUNDLE_SHA256": schedule.bundle_sha256,
             "ZAVE_MODE": mode,
         }
-        return {**inherited, **own, **({SKEW_VARIABLE: str(self.skew)} if self.skew else {})}
+        return {**kept, **own, **({SKEW_VARIABLE: str(self.skew)} if self.skew else {})}
 
 
 def _run_of(record: Mapping[str, Any]) -> DestroyerRun:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zave.aws.places import HostedZone
 from zave.aws.preconditions import Quota
 from zave.rehearsal.world import World
 
@@ -22,7 +23,8 @@ _VCPUS = {"nano": 2, "micro": 2, "small": 2, "medium": 2, "large": 2, "xlarge": 
 class SimulatedFacts:
     """Implements `zave.aws.preconditions.AccountFacts` over a world.
 
-    The world's document may say otherwise: `spot_role`, `region_enabled`, `quotas` by name.
+    The world's document may say otherwise: `spot_role`, `region_enabled`, `quotas` by name, the names of
+    `zones` by ID, the regions of `buckets` by name; None for one that is not there.
     """
 
     def __init__(self, world: World) -> None:
@@ -44,6 +46,16 @@ class SimulatedFacts:
     def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
         """Virtual processors by type."""
         return {name: _vcpus(name) for name in instance_types}
+
+    def hosted_zone(self, zone: str) -> HostedZone | None:
+        """A zone, whatever its ID: that of the root, in which every domain is."""
+        name = self._told().get("zones", {}).get(zone, "")
+        return None if name is None else HostedZone(name)
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Not told: a bucket, whatever its name, is where it is looked for."""
+        region: str | None = self._told().get("buckets", {}).get(bucket, "")
+        return region
 
     def _told(self) -> dict[str, Any]:
         return self._world.get_document(*DOCUMENT) or {}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from zave.errors import UsageError
 from zave.rehearsal.database import Database
-from zave.rehearsal.fault_text import GRAMMAR, VERBS, Fault, Verb, parse_fault
+from zave.rehearsal.fault_grammar import GRAMMAR, parse_fault
+from zave.rehearsal.fault_text import VERBS, Fault, Verb
 
 __all__ = ["GRAMMAR", "ActiveFault", "Disturbance", "Fault", "Faults", "load_faults", "parse_fault"]
 

@@ -14,23 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from zave.rehearsal.calls import Calls
 from zave.rehearsal.clock import CancelledError, VirtualClock, microseconds
 from zave.rehearsal.database import Database
 from zave.rehearsal.durations import seconds_for
 from zave.rehearsal.effects import Block, effects_of
 from zave.rehearsal.faults import Disturbance, Faults
 from zave.rehearsal.ledger import Ledger
-from zave.rehearsal.operations import Operation, Operations
-from zave.rehearsal.refusals import ATTEMPTS, INJECTED, no_spot_capacity, refusal, throttled
+from zave.rehearsal.operations import Operations
+from zave.rehearsal.refusals import no_spot_capacity
 from zave.rehearsal.things import Draft, Thing, WorldError, WorldEvent, event_of, noun, thing_of, twin_error
 from zave.rehearsal.viewpoint import Viewpoint
 
 __all__ = ["Draft", "Thing", "World", "WorldError", "WorldEvent"]
 
 CRASH_EXIT = 77
-# virtual seconds: the longest pause of an AWS client that is slowed down (aws-sdk-go-v2's default), and
-# between two looks at what stands in the way of a deletion (assumed)
-_LONGEST_BACKOFF = 20.0
+# virtual seconds between two looks at what stands in the way of a deletion (assumed)
 _RETRY = 15.0
 
 
@@ -45,10 +44,10 @@ class World:
     def __init__(self, database: Database, *, on_crash: Callable[[], object], viewpoint: Viewpoint) -> None:
         self._database = database
         self._operations = Operations(database)
-        self._on_crash = on_crash
         self.viewpoint = viewpoint
         self.clock = VirtualClock(database, self._operations, skew=viewpoint.skew)
         self.faults = Faults(database)
+        self._calls = Calls(database, self.clock, self.faults, viewpoint=viewpoint, on_crash=on_crash)
 
     @classmethod
     def open(
@@ -86,7 +85,7 @@ class World:
         """
         effects = effects_of(draft.provider)
         pool = str(draft.attributes.get("pool") or "")
-        disturbed = self._disturb(
+        disturbed = self._calls.disturb(
             "create", draft.type, draft.name, resource=effects.wanted(draft) if effects else pool
         )
         if disturbed.struck("fill"):
@@ -101,12 +100,12 @@ class World:
             if twin is not None:
                 raise twin_error(draft, twin.get("uuid"))
             took = seconds * disturbed.factor
-            operation = self._begin(connection, "create", took, disturbed)
+            operation = self._calls.begin(connection, "create", took, disturbed)
             key = ledger.make(draft, ready_at=operation.finishes_at if operation else ledger.now + took)
             made = ledger.find(key)
             if effects is not None and made is not None and not disturbed.struck("no"):
                 effects.made(ledger, made)
-        self._endure("create", draft.type, draft.name, disturbed, operation)
+        self._calls.endure("create", draft.type, draft.name, disturbed, operation)
         if disturbed.struck("no"):
             raise no_spot_capacity(draft.name)
         made = self._find(key)
@@ -120,8 +119,8 @@ class World:
         thing = self._find(key)
         if thing is None or thing.pending:
             return None
-        disturbed = self._disturb("read", thing.type, thing.name)
-        self._endure("read", thing.type, thing.name, disturbed, None)
+        disturbed = self._calls.disturb("read", thing.type, thing.name)
+        self._calls.endure("read", thing.type, thing.name, disturbed, None)
         return thing
 
     def update(self, key: str, attributes: Mapping[str, Any], *, seconds: float | None = None) -> Thing:
@@ -149,7 +148,7 @@ class World:
         thing = self._find(key)
         if thing is None or thing.pending:
             return
-        disturbed = self._disturb("delete", thing.type, thing.name)
+        disturbed = self._calls.disturb("delete", thing.type, thing.name)
         self._wait_until_free(thing)
         self._pass_time(thing, "delete", seconds, disturbed)
         if disturbed.struck("leak"):
@@ -200,8 +199,7 @@ class World:
         thing = self._find(key)
         if thing is None or thing.pending:
             return
-        disturbed = self.faults.take("delete", thing.type, thing.name, verbs=("refuse",))
-        self._tell_and_refuse(disturbed, "delete", thing.type, thing.name)
+        self._calls.refuse_removal(thing.type, thing.name)
         self._refuse_while_blocked(thing, force=True)
         self._pass_time(thing, "delete", seconds, Disturbance())
         self._drop(thing, "remove", left=frozenset())
@@ -277,26 +275,6 @@ class World:
         with self._database.write() as connection:
             yield connection, Ledger(connection, now=self.clock.timestamp())
 
-    def _disturb(self, action: str, type_: str, name: str, *, resource: str = "") -> Disturbance:
-        """What strikes a call of a provider; one that is slowed down has waited and asked again."""
-        for attempt in range(ATTEMPTS):
-            disturbed = self.faults.take(
-                action, type_, name, resource=resource, verbs=self.viewpoint.fault_verbs
-            )
-            self._tell_and_refuse(disturbed, action, type_, name)
-            if not disturbed.struck("throttle"):
-                return disturbed
-            self.clock.sleep(min(0.5 * 2**attempt, _LONGEST_BACKOFF))
-        raise throttled(action, type_, name)
-
-    def _tell_and_refuse(self, disturbed: Disturbance, action: str, type_: str, name: str) -> None:
-        if disturbed.fault is None:
-            return
-        self.note("fault", type_, name, detail=str(disturbed.fault))
-        refused = refusal(disturbed.fault, action, type_, name)
-        if refused is not None:
-            raise refused
-
     def _blocked(self, thing: Thing, *, force: bool) -> Block | None:
         effects = effects_of(thing.provider)
         if effects is None:
@@ -332,7 +310,7 @@ class World:
 
     def _spend(self, thing: Thing, action: str, seconds: float | None) -> Disturbance:
         """Let the time of a change of `thing` pass, and return what else struck it."""
-        disturbed = self._disturb(action, thing.type, thing.name)
+        disturbed = self._calls.disturb(action, thing.type, thing.name)
         self._pass_time(thing, action, seconds, disturbed)
         return disturbed
 
@@ -341,37 +319,8 @@ class World:
             seconds = seconds_for(thing.type, action, thing.name)
         took = 0.0 if thing.local else seconds * disturbed.factor
         with self._database.write() as connection:
-            operation = self._begin(connection, action, took, disturbed, key=thing.key)
-        self._endure(action, thing.type, thing.name, disturbed, operation)
-
-    def _begin(
-        self,
-        connection: sqlite3.Connection,
-        action: str,
-        took: float,
-        disturbed: Disturbance,
-        *,
-        key: str = "",
-    ) -> Operation | None:
-        # what hangs or crashes never ends, and must not hold up everybody else's clock
-        if took <= 0 or disturbed.struck("hang") or disturbed.struck("crash"):
-            return None
-        return self.clock.begin(connection, took, action=action, thing=key)
-
-    def _endure(
-        self, action: str, type_: str, name: str, disturbed: Disturbance, operation: Operation | None
-    ) -> None:
-        """Crash, hang or wait, whichever struck."""
-        if disturbed.struck("crash"):
-            self._on_crash()
-        try:
-            if hanging := disturbed.struck("hang"):
-                self.clock.hang(hanging.seconds)
-                raise WorldError(f"timeout while waiting to {action} {noun(type_)} '{name}'", INJECTED)
-            if operation is not None:
-                self.clock.wait(operation)
-        except CancelledError as error:
-            raise WorldError(f"cancelled: {action} {noun(type_)} '{name}'") from error
+            operation = self._calls.begin(connection, action, took, disturbed, key=thing.key)
+        self._calls.endure(action, thing.type, thing.name, disturbed, operation)
 
     def _forget_lock(self, disturbed: Disturbance, thing: Thing) -> None:
         """Have whoever made this change lose Terraform's lock, when a fault says so."""

@@ -20,6 +20,7 @@ from zave.spec.network import (
     parse_private_cidr,
     parse_public_cidr,
     parse_region,
+    parse_zone,
 )
 from zave.spec.places import IMAGE_REPOSITORY, LOCAL, parse_image_repository
 from zave.spec.units import DAY, HOUR, MINUTE, format_duration, parse_duration, parse_eks_version
@@ -309,6 +310,11 @@ class AwsIngress(Section):
     domain: Annotated[str | None, Parsed(parse_domain, example="demo.example.org")] = Field(
         default=None, description="Domain under which services are named. Default: none."
     )
+    zone: Annotated[str | None, Parsed(parse_zone, example="Z0123456789ABCDEFGHIJ")] = Field(
+        default=None,
+        description="ID of the hosted zone of Route 53 that has the domain: external-dns writes there and "
+        "nowhere else. Default: none.",
+    )
 
 
 class AwsSpec(Section):
@@ -363,6 +369,14 @@ class AwsSpec(Section):
                 ("gitops", "extras", gitops.extras.index("external-dns")),
                 "the extra external-dns needs a domain to write names under",
                 "set ingress.domain, or remove the extra",
+            )
+        elif "external-dns" in gitops.extras and self.ingress.zone is None:
+            # named, and not looked for by its name: a destroy must not depend on a zone that may be gone
+            yield Problem(
+                ("gitops", "extras", gitops.extras.index("external-dns")),
+                "the extra external-dns may write into one hosted zone only, and none is named",
+                f"set ingress.zone to the ID of the one that has {self.ingress.domain}: "
+                "`aws route53 list-hosted-zones` shows it",
             )
         if self.gitops.repository == LOCAL:
             yield Problem(

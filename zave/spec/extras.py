@@ -39,6 +39,7 @@ BIGBANG_PACKAGES: Mapping[str, str] = {
 # variables whose values follow from other keys
 _FOLLOWS: Mapping[str, str] = {
     "cluster": "the instance's name",
+    "dns_zone": "ingress.zone",
     "domain": "ingress.domain",
     "gateway_service": "ingress.service, or the extra metallb",
     "nfs_path": "storage.path",

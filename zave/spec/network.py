@@ -23,6 +23,8 @@ _MAILBOX = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,63}")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]{4,10}-[1-9]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+# an ID such as Z0123456789ABCDEFGHIJ (Route 53 API reference: ResourceId, 32 characters at most)
+_ZONE = re.compile(r"Z[0-9A-Z]{3,31}")
 _INSTANCE_TYPE = re.compile(
     r"[a-z][a-z0-9-]{0,12}[0-9][a-z0-9-]{0,12}\.(?:nano|micro|small|medium|large|xlarge|[1-9][0-9]{0,2}xlarge|metal)"
 )
@@ -157,6 +159,14 @@ def parse_bucket(value: object) -> str:
     if _BUCKET.fullmatch(filled) is None or filled.startswith(("xn--", "sthree-")):
         raise UsageError(f"{shown(value)} is not a bucket name", resolution=form)
     return str(value)
+
+
+def parse_zone(value: object) -> str:
+    """The ID of a hosted zone of Route 53; only its form is checked. Raises UsageError."""
+    if not isinstance(value, str) or _ZONE.fullmatch(value) is None:
+        resolution = "`aws route53 list-hosted-zones` shows it; write it without `/hostedzone/`"
+        raise UsageError(f"{shown(value)} is not the ID of a hosted zone", resolution=resolution)
+    return value
 
 
 def parse_instance_type(value: object) -> str:

@@ -71,6 +71,21 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class StepEnd:
+    """How a step ended, and why where that needs saying.
+
+    `seconds` is real time, `virtual_seconds` the world's; both are 0 where nothing was done but
+    recording. `outputs` of None leaves those of the last finish.
+    """
+
+    state: StepState
+    seconds: float = 0.0
+    virtual_seconds: float = 0.0
+    outputs: Mapping[str, Any] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class ResourceRecord:
     """A resource by its Terraform address.
 

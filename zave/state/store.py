@@ -24,6 +24,7 @@ from zave.state.records import (
     ResourceRecord,
     RunOutcome,
     RunRecord,
+    StepEnd,
     StepRecord,
     StepState,
     StepVerb,
@@ -183,36 +184,20 @@ class StateStore:
                 (instance, step, state, verb, run_id, fingerprint, rfc3339(self._clock.now())),
             )
 
-    def finish_step(  # noqa: PLR0913 - one value for each column
-        self,
-        instance: str,
-        step: str,
-        *,
-        state: StepState,
-        seconds: float,
-        virtual_seconds: float,
-        outputs: Mapping[str, Any] | None = None,
-        reason: str = "",
-    ) -> None:
-        """Record how a step ended. `outputs` of None leaves those of the last finish."""
-        document = None if outputs is None else rows.to_json(outputs)
+    def finish_step(self, instance: str, step: str, end: StepEnd) -> None:
+        """Record how a step ended. Raises StateError for one that never began."""
+        outputs = None if end.outputs is None else rows.to_json(end.outputs)
         with self._database.writing() as connection:
-            ended = (
-                state,
-                rfc3339(self._clock.now()),
-                seconds,
-                virtual_seconds,
-                document,
-                rows.plain(reason),
-            )
+            now = rfc3339(self._clock.now())
+            ended = (end.state, now, end.seconds, end.virtual_seconds, outputs, rows.plain(end.reason))
             changed = connection.execute(
                 "UPDATE steps SET state = ?, finished_at = ?, seconds = ?, virtual_seconds = ?, "
                 "outputs = coalesce(?, outputs), reason = ? WHERE instance = ? AND step = ?",
                 (*ended, instance, step),
             )
             _must_exist(changed.rowcount, f"step {step} of {instance}")
-            if state in ("done", "undone"):
-                rows.note_timing(connection, (instance, step), seconds=seconds, keep=_TIMINGS_KEPT)
+            if end.state in ("done", "undone"):
+                rows.note_timing(connection, (instance, step), seconds=end.seconds, keep=_TIMINGS_KEPT)
 
     def typical_step_seconds(self, platform: str, *, verb: StepVerb = "do") -> dict[str, float]:
         """For each step the median of its last ten successes on a platform, in real seconds."""

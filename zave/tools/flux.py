@@ -20,7 +20,8 @@ from zave.errors import InterruptedRunError, PreconditionError, ToolFailedError,
 from zave.ports import Outcome, Request, Runner
 from zave.ports.flux import Source
 from zave.text import clean, redact
-from zave.tools.git import GitCredentials
+from zave.tools.child_environment import CERTIFICATES, PROXIES, inherited
+from zave.tools.git_server import GitCredentials
 
 # the first whose controllers refuse an undefined variable (Flux 2.9, StrictPostBuildSubstitutions):
 # the shipped tree relies on it, and `flux` installs the controllers of its own version
@@ -38,10 +39,7 @@ _RESOLUTION = (
     "`flux --version` shows which one there is"
 ).format(*OLDEST)
 _VERSION = re.compile(r"flux version v?([0-9]{1,3})\.([0-9]{1,4})\.([0-9]{1,4})")
-_INHERITED = (
-    *("PATH", "HOME", "USER", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-)
+_INHERITED = ("PATH", "HOME", "USER", "TMPDIR", *CERTIFICATES, *PROXIES)
 _TOKEN_VARIABLE: Mapping[str, str] = {
     "git": "GIT_PASSWORD",
     "github": "GITHUB_TOKEN",
@@ -200,7 +198,7 @@ class FluxProgram:
     def _environment(
         self, forge: Forge, credentials: GitCredentials, kubeconfig: Path, scratch: str
     ) -> dict[str, str]:
-        found = {name: self.environ[name] for name in _INHERITED if name in self.environ}
+        found = inherited(_INHERITED, environ=self.environ)
         # the agent's socket lies in TMPDIR
         found |= {"KUBECONFIG": str(kubeconfig), "TMPDIR": scratch, "LC_ALL": "C"}
         if credentials.known_hosts is not None:

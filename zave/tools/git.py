@@ -1,48 +1,32 @@
 """Git, without anything of the user's configuration: no hooks, no helpers, no host that is not known.
 
-Credentials come by environment: a token is handed out by a credential helper that answers for one server
-only, a key is a file that ssh reads. Nothing of them is in an argument list, a URL or a file of zave's.
+What a server is told, credentials above all, is in `git_server`.
 """
 
 import os
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
 from zave.errors import InterruptedRunError, ToolFailedError, ToolMissingError
 from zave.ports import Outcome, Request, Runner
 from zave.render import write_private
-from zave.text import clean, redact
+from zave.tools.child_environment import CERTIFICATES, PROXIES, inherited
+from zave.tools.child_output import last_words, whole_output
+from zave.tools.git_server import GitCredentials, Told, Trouble, told_about, trouble_in
 
 # GIT_CONFIG_COUNT since 2.31, GIT_CONFIG_GLOBAL since 2.32 (release notes, 2021): an older Git would
 # pass over both in silence, and take the user's hooks and helpers
 OLDEST = (2, 32)
 
-Trouble = Literal[
-    "login", "not-found", "host-key", "certificate", "redirect", "rejected", "protected", "connection"
-]
-"""Why a server did not do what it was asked; Git tells it in words only."""
-
 _RESOLUTION = "install Git {}.{} or newer: your distribution's package git".format(*OLDEST)
 _VERSION = re.compile(r"git version ([0-9]{1,3})\.([0-9]{1,4})")
 _INHERITED = (
-    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *(
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-    ),
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", *CERTIFICATES),
+    *("ALL_PROXY", "all_proxy", *PROXIES),
 )
 _FIXED: Mapping[str, str] = {
     # troubles are told apart by Git's own words
@@ -74,43 +58,6 @@ _CONFIGURATION: Mapping[str, str] = {
     # one pack instead of a file an object
     "fastimport.unpackLimit": "1",
 }
-# only variables: their values are in the environment. printf is a builtin, so neither is in an argument list
-_HELPER = (
-    '!f() { test "$1" = get && '
-    'printf "username=%s\\npassword=%s\\n" "$ZAVE_GIT_LOGIN" "$ZAVE_GIT_PASSWORD"; }; f'
-)
-# how OpenSSH, curl and servers say it, through Git 2.39 to 2.51; the first that is said counts
-_WORDS: tuple[tuple[Trouble, re.Pattern[str]], ...] = (
-    (
-        "host-key",
-        re.compile(r"Host key verification failed|no matching host key type|No \S+ host key is known"),
-    ),
-    (
-        "certificate",
-        re.compile(r"certificate|SSL_ERROR|gnutls_handshake|error setting certificate", re.IGNORECASE),
-    ),
-    (
-        "login",
-        re.compile(
-            r"Authentication failed|could not read (?:Username|Password)|Permission denied"
-            r"|HTTP 40[13]|returned error: 40[13]|Invalid username or (?:password|token)"
-        ),
-    ),
-    ("redirect", re.compile(r"unable to update url base from redirection|returned error: 30[0-9]")),
-    # the second: somebody pushed while the server was looking
-    ("rejected", re.compile(r"\[rejected\]|non-fast-forward|fetch first|stale info|cannot lock ref")),
-    ("protected", re.compile(r"\[remote rejected\]|protected branch|pre-receive hook declined")),
-    (
-        "not-found",
-        re.compile(
-            r"repository .* not found|returned error: 404|does not appear to be a git repository"
-            r"|Repository not found|No such file or directory|not a git repository",
-            re.IGNORECASE,
-        ),
-    ),
-)
-_OUTPUT_LIMIT = 64 * 1024 * 1024
-_WORDS_LIMIT = 4000
 
 
 @dataclass(frozen=True)
@@ -119,55 +66,6 @@ class Limits:
 
     local: float = 60.0
     remote: float = 300.0
-
-
-@dataclass(frozen=True)
-class GitCredentials:
-    """What a Git server asks for. `token` with `user` for https, `key` (a file) for ssh.
-
-    `known_hosts` is the file with the servers' host keys, never written; `ca_file` the authorities to
-    believe instead of the system's, for a server with a certificate of one's own.
-    """
-
-    user: str = "git"
-    token: str | None = field(default=None, repr=False)
-    key: Path | None = None
-    known_hosts: Path | None = None
-    ca_file: Path | None = None
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        """What must never be shown."""
-        return frozenset({self.token} if self.token else ())
-
-    def ssh_command(self) -> str:
-        """The ssh that Git is to use: one key, known hosts only, none of the user's configuration."""
-        options = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": _quoted(self.known_hosts or Path("/dev/null")),
-            "GlobalKnownHostsFile": "/dev/null",
-            "UpdateHostKeys": "no",
-            "PasswordAuthentication": "no",
-            "KbdInteractiveAuthentication": "no",
-            "IdentitiesOnly": "yes",
-            "ForwardAgent": "no",
-            "PermitLocalCommand": "no",
-            "ConnectTimeout": "20",
-            "ServerAliveInterval": "5",
-            "ServerAliveCountMax": "6",
-            "LogLevel": "ERROR",
-        }
-        words = ["ssh", "-F", "/dev/null"]
-        for name, value in options.items():
-            words += ["-o", f"{name}={value}"]
-        # without a key none is offered: not those that happen to lie in the user's folder
-        words += ["-i", str(self.key)] if self.key else ["-o", "IdentityFile=none"]
-        return shlex.join(words)
-
-
-NOBODY = GitCredentials()
-"""No credentials: for a repository on this disk."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +80,7 @@ class Answer:
     @property
     def trouble(self) -> Trouble | None:
         """Why a server did not do what it was asked; None when it did."""
-        if self.exit_code == 0:
-            return None
-        return next((trouble for trouble, words in _WORDS if words.search(self.errors)), "connection")
+        return trouble_in(self.errors) if self.exit_code != 0 else None
 
 
 @dataclass(frozen=True)
@@ -310,7 +206,7 @@ class Git:
     def _remote(
         self, words: tuple[str, ...], url: str, credentials: GitCredentials, *, at: Path | None = None
     ) -> Answer:
-        return self._run(words, at=at, limit=self.limits.remote, server=_server(url, credentials))
+        return self._run(words, at=at, limit=self.limits.remote, server=told_about(url, credentials))
 
     def _run(
         self,
@@ -319,9 +215,9 @@ class Git:
         limit: float,
         at: Path | None = None,
         stdin: bytes | None = None,
-        server: "_Server | None" = None,
+        server: Told | None = None,
     ) -> Answer:
-        told = server or _Server()
+        told = server or Told()
         self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="git-", dir=self.scratch) as name:
             place = Path(name)
@@ -341,23 +237,14 @@ class Git:
             outcome = self.runner.run(request)
             return _answer(request, outcome, name=f"git {words[0]}")
 
-    def _environment(self, server: "_Server") -> dict[str, str]:
-        kept = {name: self.environ[name] for name in _INHERITED if name in self.environ}
+    def _environment(self, server: Told) -> dict[str, str]:
+        kept = inherited(_INHERITED, environ=self.environ)
         pairs = [*_CONFIGURATION.items(), *server.configuration.items()]
         numbered = {"GIT_CONFIG_COUNT": str(len(pairs))}
         for index, (key, value) in enumerate(pairs):
             numbered[f"GIT_CONFIG_KEY_{index}"] = key
             numbered[f"GIT_CONFIG_VALUE_{index}"] = value
         return {**kept, **_FIXED, **server.environment, **numbered}
-
-
-@dataclass(frozen=True)
-class _Server:
-    """What Git is told for the sake of one server."""
-
-    environment: Mapping[str, str] = field(default_factory=dict)
-    configuration: Mapping[str, str] = field(default_factory=dict)
-    secrets: frozenset[str] = frozenset()
 
 
 def make_bare(repository: Path, *, branch: str) -> None:
@@ -378,7 +265,7 @@ def make_bare(repository: Path, *, branch: str) -> None:
 
 
 def parse_tips(listed: bytes) -> dict[str, str]:
-    """Branch -> commit, of what `Git.remote_tip` gave."""
+    """Branch -> commit, of what `Git.tips` gave."""
     found = {}
     for line in listed.decode("utf-8", "replace").splitlines():
         commit, _, ref = line.partition("\t")
@@ -387,38 +274,18 @@ def parse_tips(listed: bytes) -> dict[str, str]:
     return found
 
 
-def _server(url: str, credentials: GitCredentials) -> _Server:
-    """The token is for exactly the scheme, host and port of `url`."""
-    if not url.startswith("https://"):
-        return _Server({"GIT_SSH_COMMAND": credentials.ssh_command(), "GIT_SSH_VARIANT": "ssh"})
-    environment, configuration = {}, {}
-    if credentials.ca_file is not None:
-        configuration["http.sslCAInfo"] = str(credentials.ca_file)
-    if credentials.token:
-        configuration[f"credential.https://{urlsplit(url).netloc}.helper"] = _HELPER
-        environment = {"ZAVE_GIT_LOGIN": credentials.user, "ZAVE_GIT_PASSWORD": credentials.token}
-    return _Server(environment, configuration, credentials.secrets)
-
-
 def _answer(request: Request, outcome: Outcome, *, name: str) -> Answer:
     if outcome.interrupted:
         raise InterruptedRunError(
             f"interrupted while {name} was at work",
             resolution="run the same command again: it goes on from what is done",
         )
-    if request.log.stat().st_size > _OUTPUT_LIMIT:
-        raise ToolFailedError(f"{name} printed more than {_OUTPUT_LIMIT >> 20} MiB")
+    output = whole_output(request.log, name=name)
     errors = request.log if request.errors is None else request.errors
-    said = errors.read_bytes()[-_WORDS_LIMIT:].decode("utf-8", "replace").strip()
     return Answer(
         # a negative one: Git itself was killed
         outcome.exit_code if not outcome.timed_out else outcome.exit_code or 1,
-        request.log.read_bytes(),
-        redact(clean(said), request.secrets),
+        output,
+        last_words(errors, secrets=request.secrets),
         timed_out=outcome.timed_out,
     )
-
-
-def _quoted(path: Path) -> str:
-    """`path` as ssh's configuration wants it: quoted, `%` doubled."""
-    return '"' + str(path).replace("%", "%%") + '"'

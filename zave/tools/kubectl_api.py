@@ -16,6 +16,8 @@ from typing import Any
 from zave.errors import InterruptedRunError, PreconditionError, ToolFailedError, UnreachableError
 from zave.ports import Request
 from zave.text import clean
+from zave.tools.child_environment import PROXIES, inherited
+from zave.tools.child_output import last_words, whole_output
 from zave.tools.kubectl import Kubectl
 
 Document = Mapping[str, Any]
@@ -23,10 +25,9 @@ Document = Mapping[str, Any]
 MANAGER = "zave"
 """The field manager of every change: Flux takes back what is changed in the name of kubectl itself."""
 
-_LARGEST = 64 * 1024 * 1024
-_WORDS = 4000
-# what a company's network may need on the way to an API outside of it
-_SURROUNDINGS = ("PATH", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
+_LONGEST_LOG = 4000
+# an API may lie outside of a company's network
+_INHERITED = ("PATH", *PROXIES)
 
 # kubectl's own sentences: StandardErrorMessage in pkg/cmd/util/helpers.go, Kubernetes 1.35.4
 _REFUSED = re.compile(r"^Error from server(?: \((?P<reason>\w+)\))?: ", re.MULTILINE)
@@ -142,7 +143,7 @@ class KubectlApi:
         words = [f"--namespace={namespace}", f"--container={container}", f"--tail={lines}"]
         words += ["--previous"] if previous else []
         answer = self._run("logs", *words, "--", pod, tolerate=True)
-        return clean(answer.text[-_WORDS:]) if answer.done else ""
+        return clean(answer.text[-_LONGEST_LOG:]) if answer.done else ""
 
     def _known(self, verb: str, resource: str, name: str, *options: str, namespace: str) -> _Answer:
         where = [f"--namespace={namespace}"] if namespace else []
@@ -189,7 +190,7 @@ class KubectlApi:
         with tempfile.TemporaryDirectory(prefix="zave-kubectl-") as name:
             scratch = Path(name)
             output, errors = scratch / "output", scratch / "errors"
-            surroundings = {each: os.environ[each] for each in _SURROUNDINGS if each in os.environ}
+            surroundings = inherited(_INHERITED, environ=os.environ)
             outcome = self.kubectl.runner.run(
                 Request(
                     argv=(
@@ -210,12 +211,10 @@ class KubectlApi:
                 raise InterruptedRunError(
                     f"kubectl {verb} was interrupted", resolution="run the same command again: it goes on"
                 )
-            said = clean(_tail(errors)).strip()
+            said = last_words(errors)
             if outcome.timed_out:
                 return _Answer(False, "", said or "no answer in time", "Timeout")
-            if output.stat().st_size > _LARGEST:
-                raise ToolFailedError(f"kubectl {verb} printed more than {_LARGEST >> 20} MiB")
-            text = output.read_text(encoding="utf-8", errors="replace")
+            text = whole_output(output, name=f"kubectl {verb}").decode("utf-8", "replace")
         match = _REFUSED.search(said)
         return _Answer(outcome.exit_code == 0, text, said, match["reason"] if match else None)
 
@@ -236,7 +235,3 @@ def _says_gone(line: str) -> bool:
 def _named(each: Document) -> Document:
     metadata = {key: each["metadata"][key] for key in ("name", "namespace") if key in each["metadata"]}
     return {"apiVersion": each["apiVersion"], "kind": each["kind"], "metadata": metadata}
-
-
-def _tail(path: Path) -> str:
-    return path.read_bytes()[-_WORDS:].decode("utf-8", "replace")

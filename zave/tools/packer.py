@@ -17,6 +17,7 @@ from pathlib import Path
 from zave.errors import InterruptedRunError, ToolFailedError, ToolMissingError
 from zave.ports import Outcome, Request, Runner
 from zave.text import clean
+from zave.tools.child_environment import CERTIFICATES, PROXIES, inherited
 
 OLDEST = (1, 6, 6)
 # the first version whose builders are plugins
@@ -24,10 +25,7 @@ PLUGINS_SINCE = (1, 7, 0)
 
 _RESOLUTION = "install Packer 1.6.6 or later: Debian's package packer, or HashiCorp's"
 # what Packer and QEMU need from the user's surroundings; AWS_* beside them where AMIs are built
-_INHERITED = (
-    *("PATH", "HOME", "USER", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-)
+_INHERITED = (*("PATH", "HOME", "USER", "LANG", "TMPDIR", *CERTIFICATES, *PROXIES),)
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 # no update check, no colours in what a machine reads
 _FIXED = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
@@ -208,7 +206,7 @@ class Packer:
             )
 
     def _environment(self) -> dict[str, str]:
-        wanted = {name: self.environment[name] for name in _INHERITED if name in self.environment}
+        wanted = inherited(_INHERITED, environ=self.environment)
         if self.amazon:
             wanted |= {name: value for name, value in self.environment.items() if name.startswith("AWS_")}
         return {**wanted, **_FIXED, "PACKER_PLUGIN_PATH": str(self.plugins)}

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,9 @@ from zave.errors import InterruptedRunError, ToolFailedError, ToolMissingError
 from zave.ports import Outcome, Request, Runner
 from zave.ports.registry import Authorization
 from zave.render import write_private
-from zave.text import clean, redact
+from zave.text import clean
+from zave.tools.child_environment import CERTIFICATES, PROXIES, inherited
+from zave.tools.child_output import last_words
 
 # Debian 12's, with which all of this was tried on 2026-11-23; nothing older was
 OLDEST = (1, 9)
@@ -30,15 +31,10 @@ OLDEST = (1, 9)
 _RESOLUTION = "install skopeo {}.{} or later: Debian's package skopeo".format(*OLDEST)
 _VERSION = re.compile(r"skopeo version ([0-9]{1,3})\.([0-9]{1,4})")
 # HOME for policy.json and registries.conf; without XDG_RUNTIME_DIR no login of the user's is found
-_INHERITED = (
-    *("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-)
+_INHERITED = ("PATH", "HOME", "TMPDIR", *CERTIFICATES, *PROXIES)
 # registries cut connections now and then
 _RETRIES = ("--retry-times", "3")
 _MANIFEST_LIMIT = 4 * 1024 * 1024
-_LAST_WORDS = 10
-_WORDS_LIMIT = 4000
 # packed into a layout of its own: an archive of Docker's has layers that are not compressed, and a
 # registry would store another digest than the archive has
 _TO_PACK = "docker-archive:"
@@ -175,12 +171,10 @@ class Skopeo:
         self, words: tuple[str, ...], *, limit: float, say: Callable[[str], None] | None = None
     ) -> bytes:
         """What it printed. Raises ToolFailedError, InterruptedRunError."""
-        said: deque[str] = deque(maxlen=_LAST_WORDS)
 
         def take(line: str) -> None:
             text = clean(line).strip()
             if text and say is not None:
-                said.append(text)
                 say(text)
 
         with tempfile.TemporaryDirectory(prefix="skopeo-", dir=self.scratch) as name:
@@ -189,14 +183,13 @@ class Skopeo:
                 cwd=Path(name),
                 log=Path(name, "output"),
                 errors=Path(name, "errors"),
-                environment={each: self.environ[each] for each in _INHERITED if each in self.environ},
+                environment=inherited(_INHERITED, environ=self.environ),
                 timeout=limit,
                 interrupt_grace=10.0,
                 secrets=self._secrets,
             )
             outcome = self.runner.run(request, on_line=take if say is not None else None)
-            words_of = Path(name, "errors").read_bytes()[-_WORDS_LIMIT:].decode("utf-8", "replace")
-            self._judge(words[0], outcome, redact(clean(words_of), request.secrets).strip())
+            self._judge(words[0], outcome, last_words(Path(name, "errors"), secrets=request.secrets))
             with Path(name, "output").open("rb") as output:
                 return output.read(_MANIFEST_LIMIT)
 

@@ -20,6 +20,7 @@ from zave.errors import InterruptedRunError
 from zave.ports import Outcome, Request, Runner
 from zave.process import open_private
 from zave.text import clean
+from zave.tools.child_environment import inherited
 
 # OpenSSH's own exit code for "no connection, or lost it"; every other one is the command's
 LOST = 255
@@ -153,7 +154,7 @@ class Ssh:
 
     def _options(self, host: Host, *, batch: bool) -> list[str]:
         options = {
-            "UserKnownHostsFile": _quoted(self.known_hosts),
+            "UserKnownHostsFile": quoted(self.known_hosts),
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
             # a server may announce more keys; only the console's count
@@ -304,12 +305,12 @@ def _through(jump: str, patience: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept = inherited(_INHERITED, environ=os.environ)
     # the reasons are told apart by OpenSSH's own words
     return kept | {"LC_ALL": "C"}
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """`path` as ssh's configuration wants it: quoted, `%` doubled."""
     return '"' + str(path).replace("%", "%%") + '"'
 

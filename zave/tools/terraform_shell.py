@@ -13,27 +13,14 @@ from typing import Any
 from zave.errors import InterruptedRunError, ToolFailedError, ZaveError
 from zave.ports import Outcome, Request, Runner
 from zave.process import open_private
+from zave.tools.child_environment import CERTIFICATES, PROXIES, inherited
 from zave.tools.terraform_engine import Engine
 from zave.tools.terraform_json import ChangeCounts, Diagnostic, TerraformEvent, failure, parse_line
 
 # set for every command: no questions, no update check
 _FIXED = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 # what a program needs from the user's surroundings beyond what zave gives it
-_INHERITED = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "TMPDIR",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-)
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", *CERTIFICATES, *PROXIES)
 # documents of `show -json` larger than this are no answer; 67 AWS resources take about 1 MB
 _DOCUMENT_LIMIT = 32 * 1024 * 1024
 # kept from a command that floods its output
@@ -235,7 +222,7 @@ def terraform_environment(
     one that points nowhere adds a warning to every command. ZAVE_TF_LOG becomes TF_LOG.
     """
     user = os.environ if base is None else base
-    merged = {name: user[name] for name in _INHERITED if name in user} | dict(given)
+    merged = inherited(_INHERITED, environ=user) | dict(given)
     kept = {name: value for name, value in merged.items() if not name.startswith("TF_")}
     config = merged.get("TF_CLI_CONFIG_FILE")
     if config and Path(config).is_file():

@@ -174,6 +174,7 @@ class StateGuard:
                 return None
             return self._restore(unwritten, reason="Terraform could not write its last state")
         if seal is None and not interrupted and self._only_locked():
+            # nothing was applied in this life: what is kept here is of lives that ended with a receipt
             return self._start_afresh("a plan was cut off that had made the state file to lock it")
         if not interrupted or health.kind not in _CRASH:
             raise self._refusal(health, seal)
@@ -265,13 +266,13 @@ class StateGuard:
         return Recovery(reason, best.path, evidence, best.serial, len(best.resources))
 
     def _only_locked(self) -> bool:
-        """Whether the state is the file without a byte that Terraform's lock makes, and nothing else is kept.
+        """Whether the state is the file without a byte that Terraform's lock makes.
 
         Seen with Terraform 1.11.4 (2026-11-23): the local backend creates the file to lock it, before a
         plan, and takes an empty one away when it unlocks. A plan that is killed cannot.
         """
         try:
-            return self.state.stat().st_size == 0 and not self.candidates(None)
+            return self.state.stat().st_size == 0
         except FileNotFoundError:
             return False
 

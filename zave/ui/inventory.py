@@ -1,6 +1,6 @@
 """What exists, for people: expected, standing, leaks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zave.ui.style import Style, Tone, one_line
@@ -16,9 +16,10 @@ _PARTS: tuple[tuple[str, str, Tone | None], ...] = (
 def render_inventory(inventory: Mapping[str, Any], *, style: Style | None = None) -> str:
     """A `zave/inventory/v1` document as text."""
     style = style or Style()
-    if not any(inventory[key] for key, _, _ in _PARTS):
+    unanswered = inventory.get("unanswered") or ()
+    if not unanswered and not any(inventory[key] for key, _, _ in _PARTS):
         of = f" of {one_line(inventory['instance'])}" if inventory["instance"] else ""
-        return style.paint(f"nothing{of} exists", "good") + "\n"
+        return "\n".join([style.paint(f"nothing{of} exists", "good"), *_looked_at(inventory, style)]) + "\n"
     lines: list[str] = []
     for key, title, tone in _PARTS:
         things = inventory[key]
@@ -29,7 +30,27 @@ def render_inventory(inventory: Mapping[str, Any], *, style: Style | None = None
         rows = [[_cell(thing.get(column)) for column in columns] for thing in things]
         heads = [column.replace("_", " ") for column in columns]
         lines += [f"  {line}" for line in table(heads, rows).splitlines()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_looked_at(inventory, style), *_unanswered(unanswered, style)]) + "\n"
+
+
+def _looked_at(inventory: Mapping[str, Any], style: Style) -> list[str]:
+    """That nothing is somewhere says little of anywhere else."""
+    places = inventory.get("looked_at") or ()
+    if not places:
+        return []
+    return [style.paint(f"looked at: {', '.join(one_line(place) for place in places)}", "dim")]
+
+
+def _unanswered(places: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    """The places that could not be looked at: whatever they hold is not in the lists."""
+    if not places:
+        return []
+    lines = [style.paint(f"NOT LOOKED AT: what is there is not known ({len(places)})", "bad")]
+    for each in places:
+        lines.append(f"  {one_line(each['place'])}: {one_line(each['problem'])}")
+        if each["resolution"]:
+            lines.append(f"    next: {one_line(each['resolution'])}")
+    return lines
 
 
 def _cell(value: Any) -> str:

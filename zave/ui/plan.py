@@ -30,6 +30,7 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     lines += _changes(plan.get("terraform"))
     lines += _machines(plan.get("machines") or (), style)
     lines += _shortages(plan.get("shortages") or (), style)
+    lines += _preconditions(plan.get("preconditions") or (), style)
     lines += _parity(plan.get("parity"), style)
     lines += _cost(plan.get("cost"))
     return "\n".join(lines) + "\n"
@@ -51,6 +52,22 @@ def _shortages(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     for shortage in found:
         mark = style.paint("NO ROOM", "bad") if shortage["refused"] else style.paint("short", "warn")
         lines += [f"{mark}  {one_line(shortage['what'])}", f"  next: {one_line(shortage['fix'])}"]
+    return lines
+
+
+def _preconditions(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    """What `up` would refuse, or warn of; what is as it must be is only counted."""
+    told = [each for each in found if each["level"] in ("warning", "missing")]
+    if not found:
+        return []
+    if not told:
+        return ["", f"Account: {len(found)} things looked at, nothing in the way"]
+    refused = sum(each["refused"] for each in told)
+    lines = ["", f"Account: {len(found)} things looked at" + (f", {refused} in the way" if refused else "")]
+    for each in told:
+        mark = style.paint("REFUSED", "bad") if each["refused"] else style.paint("warning", "warn")
+        lines += [f"  {mark}  {one_line(each['check'])}: {one_line(each['what'])}"]
+        lines += [f"    next: {one_line(each['fix'])}"] if each["fix"] else []
     return lines
 
 

@@ -42,6 +42,11 @@ output "addons" {
   value       = module.cluster.addons
 }
 
+output "pod_roles" {
+  description = "Role of each service account that GitOps brings, by `namespace/name`."
+  value       = module.cluster.pod_roles
+}
+
 output "karpenter" {
   description = "What Karpenter's settings and node classes name; null without Karpenter."
   value       = module.cluster.karpenter

@@ -95,6 +95,25 @@ variable "karpenter" {
   nullable    = false
 }
 
+# what pods may do outside the cluster
+
+variable "dns" {
+  description = "Where external-dns may write names; null for nowhere."
+  type = object({
+    zone_id = string
+    domain  = string
+  })
+  default = null
+}
+
+variable "backups" {
+  description = "Where Velero may back up to; null for nowhere."
+  type = object({
+    bucket = string
+  })
+  default = null
+}
+
 # beside the cluster
 
 variable "repositories" {

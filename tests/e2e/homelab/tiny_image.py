@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.system.debian_image import UnavailableError
+
 KERNEL = "linux-image-cloud-amd64"
 # in the order of loading; what they need is found in the kernel's own list
 MODULES = ("virtio_pci", "virtio_net", "button", "evdev")
@@ -44,10 +46,6 @@ ip address flush dev eth0; ip address add "$ip/$mask" dev eth0
 echo "zave-tiny: leased $ip" >/dev/ttyS0
 """
 _POWER = "#!/bin/sh\npoweroff -f\n"
-
-
-class UnavailableError(Exception):
-    """The image cannot be made here; says why. A test skips with it."""
 
 
 def tiny_image(folder: Path) -> Path:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests.integration.aws_bundle.machine import Machine
+from tests.integration.aws_live.codebuild import ActingSwitchboard
 from tests.integration.aws_live.leftovers import Leftovers
 from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION, set_up
 from tests.system.moto_server import MotoServer
@@ -32,7 +32,7 @@ from zave.platforms.aws_values import (
     root_values,
     terraform_variables,
 )
-from zave.ports.cloud import DestroyerRun, Mode, Schedule
+from zave.ports.cloud import DestroyerRun, Schedule
 from zave.process import ProcessRunner
 from zave.project import Project
 from zave.rehearsal import shelf
@@ -90,26 +90,10 @@ exec '{python}' -I -m zave.rehearsal.plugin aws "$PWD/certificate.pem" '{catalog
 """
 
 
-class _Acting(SchedulerSwitchboard):
-    """What CodeBuild does: a build that was started runs on a machine, to its end."""
-
-    act: Callable[[DestroyerRun], str]
-
-    def __init__(self, api: Api, server: MotoServer) -> None:
-        super().__init__(api, parts=PARTS, clock=SystemClock())
-        self._server = server
-
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        run = super().start(instance, mode=mode)
-        reason = self.act(run)
-        self._server.end_build(run.id, status="FAILED" if reason else "SUCCEEDED", reason=reason)
-        return super().run(run.id)
-
-
 class _Cloud(LiveCloud):
     """The account, with a CodeBuild that works."""
 
-    acting: _Acting
+    acting: ActingSwitchboard
 
     @property
     def switchboard(self) -> SchedulerSwitchboard:
@@ -156,8 +140,9 @@ class Demo:
         self.said: list[str] = []
         self.api = Api(region=REGION, endpoint_url=self.server.url, attempts=1)
         self.cloud = _Cloud(self.api, clock=SystemClock(), account=ACCOUNT)
-        self.cloud.acting = _Acting(self.api, self.server)
-        self.cloud.acting.act = self._act
+        self.cloud.acting = ActingSwitchboard(
+            self.api, server=self.server, clock=SystemClock(), act=self._act
+        )
         self.world = self.folder / "world" / "world.db"
         self.world.parent.mkdir(mode=0o700)
         self.runner = ProcessRunner()

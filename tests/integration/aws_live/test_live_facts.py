@@ -8,6 +8,7 @@ from tests.unit.aws.memory import FakeClock
 from zave.aws.live.api import Api, Assumption
 from zave.aws.live.cloud import LiveCloud
 from zave.aws.live.facts import LiveFacts
+from zave.aws.places import HostedZone
 from zave.aws.preconditions import Wanted, look
 from zave.errors import PreconditionError, StepFailedError
 
@@ -42,6 +43,25 @@ def test_a_role_that_may_not_be_seen_is_not_taken_for_missing(api: Api, server: 
 
 def test_processors_are_told_of_what_is_offered(api: Api) -> None:
     assert LiveFacts(api).vcpus(["t3.large", "m6i.large", "x9.huge"]) == {"t3.large": 2, "m6i.large": 2}
+
+
+def test_a_hosted_zone_is_found_by_its_id(api: Api, server: MotoServer) -> None:
+    facts = LiveFacts(api)
+    made = api.call("route53", "create_hosted_zone", Name="example.org.", CallerReference="1")["HostedZone"]
+    zone = made["Id"].removeprefix("/hostedzone/")
+    assert facts.hosted_zone(zone) == HostedZone("example.org")
+    assert facts.hosted_zone("Z0123456789ABCDEFGHIJ") is None
+    server.refuse("route53:GET /2013-04-01/hostedzone/", code="AccessDenied", status=403)
+    with pytest.raises(StepFailedError, match="AWS refused route53:get_hosted_zone"):
+        facts.hosted_zone(zone)
+
+
+def test_a_bucket_tells_where_it_is(api: Api) -> None:
+    facts = LiveFacts(api)
+    there = {"LocationConstraint": "eu-west-1"}
+    api.call("s3", "create_bucket", Bucket="zave-test-backups", CreateBucketConfiguration=there)
+    assert facts.bucket_region("zave-test-backups") == "eu-west-1"
+    assert facts.bucket_region("zave-test-nowhere") is None
 
 
 def test_a_quota_is_the_accounts_own(api: Api, server: MotoServer) -> None:

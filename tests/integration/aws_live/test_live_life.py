@@ -1,12 +1,12 @@
 """One demo's switch from its arming to its end, by the real adapters; and what keeps one from beginning."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.integration.aws_live.codebuild import ActingSwitchboard
 from tests.integration.aws_live.leftovers import Leftovers
 from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION
 from tests.system.moto_server import MotoServer
@@ -20,27 +20,11 @@ from zave.aws.live.switchboard import SchedulerSwitchboard
 from zave.aws.locks import Worker
 from zave.aws.switch import Extension, arm, extend, read_back
 from zave.errors import PreconditionError, StepFailedError, ZaveError
-from zave.ports.cloud import DestroyerRun, Mode
+from zave.ports.cloud import DestroyerRun
 
 HOUR = 3600.0
 LAPTOP = Worker("up-1", "up", "laptop")
 TAGS = {"zave:instance": "demo", "zave:environment": "aws-demo", "zave:owner": "me@example.org"}
-
-
-class _Acting(SchedulerSwitchboard):
-    """What CodeBuild does: a build that was started runs the destroyer, which ends it."""
-
-    act: Callable[[DestroyerRun], str]
-
-    def __init__(self, api: Api, server: MotoServer, clock: FakeClock) -> None:
-        super().__init__(api, parts=PARTS, clock=clock)
-        self._server = server
-
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        run = super().start(instance, mode=mode)
-        reason = self.act(run)
-        self._server.end_build(run.id, status="FAILED" if reason else "SUCCEEDED", reason=reason)
-        return super().run(run.id)
 
 
 class Demo(LiveCloud):
@@ -52,8 +36,7 @@ class Demo(LiveCloud):
         self.clock = clock
         self.said: list[str] = []
         self._folder = folder
-        self._acting = _Acting(self.api, server, clock)
-        self._acting.act = self._act
+        self._acting = ActingSwitchboard(self.api, server=server, clock=clock, act=self._act)
 
     @property
     def switchboard(self) -> SchedulerSwitchboard:

@@ -1,7 +1,6 @@
 """The real command line against a real moto server: zave's own half is boto3 against moto, Terraform's the
 simulated provider, its state in moto's S3."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,12 +9,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.aws_live.standing import PARTS, REGION
 from tests.system.moto_server import MotoServer, moto_server
+from tests.unit.cli.conftest import Result
 from zave.aws.bundle import unpack
 from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
@@ -45,24 +44,6 @@ END
 """
 
 
-@dataclass(frozen=True)
-class Ran:
-    """How a command line ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 @dataclass
 class Account:
     """An account in moto with its simulated half, and a user's machine."""
@@ -73,7 +54,7 @@ class Account:
     world: Path
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def zave(self, *words: str, status: int | None = 0, more: Mapping[str, str] | None = None) -> Ran:
+    def zave(self, *words: str, status: int | None = 0, more: Mapping[str, str] | None = None) -> Result:
         """Run the real command line to its end."""
         done = subprocess.run(
             [sys.executable, "-c", RUN, *words],
@@ -83,7 +64,7 @@ class Account:
             text=True,
             check=False,
         )
-        ran = Ran(done.returncode, done.stdout, done.stderr)
+        ran = Result(done.returncode, done.stdout, done.stderr)
         assert status in (None, ran.status), f"{words}: {ran.status}\n{ran.out}\n{ran.err}"
         return ran
 

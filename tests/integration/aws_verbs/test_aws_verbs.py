@@ -155,6 +155,8 @@ def test_an_account_that_the_spec_leaves_open_is_asked_for_once_and_pinned(accou
 def test_a_plan_works_in_an_account_that_is_not_set_up(account: Account) -> None:
     plan = account.zave("plan", "aws-demo", "-o", "json").document
     assert plan["terraform"]["create"] > 40
+    assert [each["check"] for each in plan["preconditions"] if each["refused"]] == []
+    assert {"region", "spot"} <= {each["check"] for each in plan["preconditions"]}
     assert account.things() == []
     # what is missing is offered by `demo`; `up` says so
     refused = account.zave("up", "aws-demo", "--yes", status=5)
@@ -165,6 +167,8 @@ def test_what_somebody_else_holds_under_the_name_stops_a_demo(account: Account) 
     account.zave("account", "setup", "--yes")
     account.api.call("eks", "create_cluster", name="zave-aws-demo", roleArn=ROLE, resourcesVpcConfig={})
     standing = account.things()
+    plan = account.zave("plan", "aws-demo", "-o", "json").document
+    assert [each["check"] for each in plan["preconditions"] if each["refused"]] == ["names"]
     refused = account.zave("demo", "aws", "--yes", status=5)
     assert "exists already and is not this instance's" in refused.err
     assert account.things() == standing

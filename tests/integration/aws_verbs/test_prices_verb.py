@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.integration.aws_live.price_list import PriceList, price_list
-from tests.integration.aws_verbs.conftest import RUN, Account, Ran
+from tests.integration.aws_verbs.conftest import RUN, Account
+from tests.unit.cli.conftest import Result
 from zave.aws.live.api import Api
 from zave.aws.live.billing import billed
 from zave.clock import SystemClock
@@ -45,12 +46,12 @@ BILL = {
 }
 
 
-def zave(*words: str, state: Path, more: Mapping[str, str]) -> Ran:
+def zave(*words: str, state: Path, more: Mapping[str, str]) -> Result:
     environment = {**os.environ, "ZAVE_STATE_DIR": str(state), "ZAVE_NO_INPUT": "true", **more}
     done = subprocess.run(
         [sys.executable, "-c", RUN, *words], env=environment, capture_output=True, text=True, check=False
     )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def test_refreshed_prices_are_told_kept_and_reckoned_with(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from zave.ports.flux import Source
 from zave.process import ProcessRunner
 from zave.tools import flux
 from zave.tools import git as program
-from zave.tools.git import Git, GitCredentials
+from zave.tools.git import Git
+from zave.tools.git_server import GitCredentials
 
 TOKEN = "canary-token-4711-of-nobody"
 VALUE = "canary-value-0815-of-nobody"

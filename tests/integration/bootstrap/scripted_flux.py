@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
         return 0
     with (HERE / "told.jsonl").open("a") as told:
         told.write(
-            json.dumps({"words": words, "variables": sorted(os.environ), "seen": _command_lines()}) + "\n"
+            json.dumps({"words": words, "variables": sorted(os.environ), "seen": command_lines()}) + "\n"
         )
     if mode == "hang":
         say("► confirming components are healthy")
@@ -80,7 +80,8 @@ def _git(*words: object, options: dict[str, str]) -> None:
     subprocess.run(["git", *settings, *map(str, words)], env=environment, check=True)
 
 
-def _command_lines() -> str:
+def command_lines() -> str:
+    """Every command line that runs now."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bootstrap.conftest import TOKEN, VALUE, Platform
+from tests.integration.bootstrap.scripted_flux import command_lines
 from tests.integration.bootstrap.servers import HttpsGit, SshGit
 from zave.errors import PreconditionError, StepFailedError, ToolFailedError, ToolMissingError
 from zave.tools.flux import Limits
-from zave.tools.git import GitCredentials
+from zave.tools.git_server import GitCredentials
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 FLUX_FILES = {"clusters/lab/flux-system/gotk-components.yaml", "clusters/lab/flux-system/gotk-sync.yaml"}
@@ -156,17 +157,6 @@ def test_no_secret_is_where_it_does_not_belong(platform: Platform) -> None:
         assert [file for file, text in files.items() if canary in text] == [], name
         assert canary not in platform.served.everything(), f"{name} in the repository"
         assert canary not in packed(platform), f"{name} in zave's copy"
-
-
-def command_lines() -> str:
-    """Every command line that runs now."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-        except OSError:
-            continue
-    return "\n".join(found)
 
 
 def packed(platform: Platform) -> str:

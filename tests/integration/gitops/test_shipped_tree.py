@@ -103,7 +103,7 @@ def test_all_pieces_are_in_some_variant(trees: Trees, tmp_path: Path) -> None:
         if "kind: Component" not in file.read_text()
     }
     # shared by pieces, or the base of one
-    shared = {"infrastructure/network/closed", "infrastructure/network/api-server"}
+    shared = {f"infrastructure/network/{name}" for name in ("closed", "api-server", "pod-identity")}
     assert folders - shared == used
 
 
@@ -270,10 +270,69 @@ def test_a_load_balancer_on_aws_has_its_kind_from_the_start(trees: Trees) -> Non
         f"{prefix}nlb-target-type": "ip",
         f"{prefix}scheme": "internet-facing",
         "service.beta.kubernetes.io/load-balancer-source-ranges": "203.0.113.7/32",
+        # what the gateway listens to, for external-dns
+        "external-dns.alpha.kubernetes.io/hostname": "*.aws-demo.internal",
     }
     # it comes after what makes the load balancer, and goes before it: layers are taken away in reverse
     makers = [m for m in of_kind(trees("aws-demo"), "HelmRelease") if "load-balancer" in m.identity.name]
     assert [position(maker) < position(gateway) for maker in makers] == [True]
+
+
+MODULE = TEMPLATES.parents[1] / "terraform-modules" / "aws-eks"
+
+
+def test_pods_with_a_role_on_aws_have_the_service_account_that_it_is_bound_to(trees: Trees) -> None:
+    terraform = "".join(file.read_text() for file in MODULE.glob("*.tf"))
+    bound = set(re.findall(r'namespace += "([\w-]+)"\n +service_account += "([\w-]+)"', terraform))
+    built = trees("full-aws")
+    releases = {str(m.identity.name): m for m in of_kind(built, "HelmRelease")}
+    dns, backups = releases["external-dns"], releases["velero"]
+    accounts = {
+        (dns.identity.namespace, dns.value["spec"]["values"]["serviceAccount"]["name"]),
+        (backups.identity.namespace, backups.value["spec"]["values"]["serviceAccount"]["server"]["name"]),
+    }
+    assert accounts <= bound
+    # and the agent that hands out credentials is not cut off with all else
+    for namespace in ("external-dns", "velero"):
+        policy = built.objects[
+            Identity("NetworkPolicy", namespace, "allow-pod-identity", "networking.k8s.io")
+        ]
+        [rule] = policy.value["spec"]["egress"]
+        assert rule["to"] == [{"ipBlock": {"cidr": "169.254.170.23/32"}}]
+        assert rule["ports"] == [{"port": 80, "protocol": "TCP"}]
+
+
+def test_external_dns_keeps_to_what_its_role_lets_it_do(trees: Trees) -> None:
+    [release] = [m for m in of_kind(trees("full-aws"), "HelmRelease") if m.identity.name == "external-dns"]
+    values = release.value["spec"]["values"]
+    assert values["extraArgs"]["zone-id-filter"] == "Z0123456789ABCDEFGHIJ"
+    assert values["extraArgs"]["aws-zone-match-parent"] is True
+    assert values["domainFilters"] == ["demo.example.org"]
+    assert values["env"] == [{"name": "AWS_DEFAULT_REGION", "value": "us-east-1"}]
+    # what is gone from the cluster goes from the zone, and soon: a teardown ends the machine a little later
+    assert (values["policy"], values["triggerLoopOnEvent"], values["txtOwnerId"]) == (
+        "sync",
+        True,
+        "zave-full-aws",
+    )
+    [gateway] = [m for m in of_kind(trees("full-aws"), "HelmRelease") if m.identity.name == "gateway"]
+    annotations = gateway.value["spec"]["values"]["service"]["annotations"]
+    assert annotations["external-dns.alpha.kubernetes.io/hostname"] == "*.demo.example.org"
+
+
+def test_velero_has_a_role_on_aws_and_credentials_elsewhere(trees: Trees) -> None:
+    credentials = {}
+    for variant in ("full-aws", "full-lab"):
+        [release] = [m for m in of_kind(trees(variant), "HelmRelease") if m.identity.name == "velero"]
+        values = release.value["spec"]["values"]
+        credentials[variant] = values["credentials"]
+        [location] = values["configuration"]["backupStorageLocation"]
+        # the one folder that the role opens
+        assert location["prefix"] == f"zave-{variant}"
+    assert credentials == {
+        "full-aws": {"useSecret": False},
+        "full-lab": {"useSecret": True, "existingSecret": "velero"},
+    }
 
 
 def test_big_bangs_load_balancers_on_aws_have_their_kind_as_well(trees: Trees) -> None:

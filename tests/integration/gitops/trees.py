@@ -40,6 +40,7 @@ _LAB_EXTRAS = {
     "extras": ["metallb", "velero"],
     "variables": {"metallb_addresses": "10.17.3.240-10.17.3.250", **_BUCKET},
 }
+_NAMED = {"domain": "demo.example.org", "zone": "Z0123456789ABCDEFGHIJ"}
 _AWS_EXTRAS = {"repository": _REPOSITORY, "extras": ["external-dns", "velero"], "variables": _BUCKET}
 
 # the shipped environments, and what users may make of them
@@ -51,7 +52,7 @@ VARIANTS: Mapping[str, Mapping[str, Any] | None] = {
     "full-lab": {**_LAB, "gitops": _LAB_EXTRAS},
     "harbor-lab": {**_LAB, "registry": {"kind": "harbor"}},
     "big-lab": {**_LAB, "gitops": _BIG},
-    "full-aws": {**_AWS, "gitops": _AWS_EXTRAS, "ingress": {"domain": "demo.example.org"}},
+    "full-aws": {**_AWS, "gitops": _AWS_EXTRAS, "ingress": _NAMED},
     "bare-aws": {**_AWS, "eks": {**_AWS["eks"], "karpenter": False}},
     "big-aws": {**_AWS, "gitops": {**_BIG, "bigbang": ["gitlab", "kyverno"]}},
 }

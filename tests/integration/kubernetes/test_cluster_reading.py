@@ -103,28 +103,13 @@ def test_a_secret_is_placed_without_a_copy_in_annotations(server: KubeApiserver,
 
 
 def test_a_stranger_is_refused_and_not_taken_for_gone(server: KubeApiserver, api: KubectlApi) -> None:
-    document = server.kubeconfig.read_text()
-    server.kubeconfig.write_text(document.replace("administrator-of-a-test", "somebody-else"))
-    try:
-        with pytest.raises(ToolFailedError) as caught:
-            flux_of(api).presence(instance="on")
-        assert "logged in" in (caught.value.details or "")
-    finally:
-        server.kubeconfig.write_text(document)
+    assert "logged in" in refusal(server, api, "administrator-of-a-test", "somebody-else")
 
 
 def test_another_servers_certificate_is_not_silence(server: KubeApiserver, api: KubectlApi) -> None:
-    document = server.kubeconfig.read_text()
     # the system's own authorities do not know it
     own = f', "certificate-authority": "{server.folder}/certificates/apiserver.crt"'
-    assert own in document
-    server.kubeconfig.write_text(document.replace(own, ""))
-    try:
-        with pytest.raises(ToolFailedError) as caught:
-            flux_of(api).presence(instance="on")
-        assert "x509" in (caught.value.details or "")
-    finally:
-        server.kubeconfig.write_text(document)
+    assert "x509" in refusal(server, api, own, "")
 
 
 def test_an_api_without_its_store_does_not_answer(server: KubeApiserver, api: KubectlApi) -> None:
@@ -143,6 +128,19 @@ def test_a_server_that_is_off_is_silent(server: KubeApiserver, api: KubectlApi) 
         assert flux_of(api).presence(instance="on") == "silent"
     finally:
         server.start()
+
+
+def refusal(server: KubeApiserver, api: KubectlApi, old: str, new: str) -> str:
+    """What is told of a server that is asked with `new` for `old` in the kubeconfig, and refuses."""
+    document = server.kubeconfig.read_text()
+    assert old in document
+    server.kubeconfig.write_text(document.replace(old, new))
+    try:
+        with pytest.raises(ToolFailedError) as caught:
+            flux_of(api).presence(instance="on")
+    finally:
+        server.kubeconfig.write_text(document)
+    return caught.value.details or ""
 
 
 def put(server: KubeApiserver, version: str, kind: str, name: str, spec: Any, **metadata: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.aws.memory import START, Account
 from tests.unit.aws.things import ACCOUNT, item
+from zave.aws.places import HostedZone
 from zave.aws.preconditions import Finding, Quota, Wanted, Window, look, require
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports.cloud import Caller
@@ -58,6 +59,12 @@ class Facts:
 
     def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
         return {name: self.offered[name] for name in instance_types if name in self.offered}
+
+    def hosted_zone(self, zone: str) -> HostedZone | None:
+        return None
+
+    def bucket_region(self, bucket: str) -> str | None:
+        return None
 
 
 def found(cloud: Account, facts: Facts | None = None, /, **changes: Any) -> list[Finding]:

@@ -23,6 +23,11 @@ class Result:
         found: dict[str, Any] = json.loads(self.out)
         return found
 
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """stdout as a document a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
 
 Zave = Callable[..., Result]
 

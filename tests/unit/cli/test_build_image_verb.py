@@ -82,7 +82,7 @@ def test_an_instances_image_is_never_pruned(zave: Zave) -> None:
 
 def test_a_base_is_pinned_before_the_build(zave: Zave, tmp_path: Path) -> None:
     result = zave(*BUILD, "--source", str(tmp_path / "own.qcow2"), "-o", "json")
-    notices = [json.loads(line) for line in result.out.splitlines()]
+    notices = result.events
     assert [event["event"] for event in notices][:2] == ["notice", "run.started"]
     assert "own.qcow2 would be pinned" in notices[0]["text"]
     assert "would be pinned" in zave(*BUILD, "--update").err

@@ -12,7 +12,7 @@ import pytest
 from zave.clock import SystemClock
 from zave.state.directory import StateDirectory
 from zave.state.lock import Holder, InstanceLock
-from zave.state.records import InstanceRecord
+from zave.state.records import InstanceRecord, StepEnd
 from zave.state.store import StateStore
 
 Zave = Callable[..., Any]
@@ -35,7 +35,7 @@ def run_id(directory: StateDirectory) -> str:
     store.save_instance(record)
     run = store.begin_run(instance="homelab", command="up", arguments=["up", "homelab"])
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint="f", verb="do")
-    store.finish_step("homelab", "infra", state="done", seconds=2.5, virtual_seconds=60.0)
+    store.finish_step("homelab", "infra", StepEnd("done", seconds=2.5, virtual_seconds=60.0))
     store.finish_run(run.id, outcome="done", exit_code=0, seconds=3.0, virtual_seconds=61.0)
     store.close()
     directory.instance("homelab").prepare_run(run.id)

@@ -9,7 +9,7 @@ import pytest
 from zave.errors import PreconditionError
 from zave.gitops.credentials import credentials_for, flux_secret
 from zave.settings import default_settings
-from zave.tools.git import GitCredentials
+from zave.tools.git_server import GitCredentials
 
 HTTPS, SSH = "https://git.example.org/me/platform.git", "ssh://git@git.example.org/me/platform.git"
 

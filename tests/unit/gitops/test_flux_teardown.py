@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.unit.gitops.unexpected_flux import UnexpectedFlux
 from zave.errors import InterruptedRunError, StepFailedError, StuckError, UnreachableError
 from zave.events import Event, Notice, ResourceChanged
 from zave.gitops.teardown import Teardown
 from zave.gitops.watch import Watch, named
 from zave.ports import Item
-from zave.ports.flux import Holder, Presence, Reconciliation, Say, Source
+from zave.ports.flux import Holder, Presence
 
 SERVICE = Holder("Service", "gateway", "istio-ingress", finalizers=("service.k8s.aws/resources",))
 CLAIM = Holder("PersistentVolumeClaim", "metrics", "monitoring", finalizers=("kubernetes.io/pvc-protection",))
@@ -36,7 +37,7 @@ class Hours:
 
 
 @dataclass
-class FakeFlux:
+class FakeFlux(UnexpectedFlux):
     """A cluster as Kubernetes keeps it: what is deleted goes `takes` seconds later.
 
     `silent` is how many calls are not answered, None for all; `tape` is what was asked, in order.
@@ -53,15 +54,6 @@ class FakeFlux:
 
     def presence(self, *, instance: str) -> Presence:
         return self.present
-
-    def bootstrap(self, *, instance: str, source: Source, say: Say) -> None:
-        raise NotImplementedError
-
-    def reconciliations(self, *, instance: str) -> Sequence[Reconciliation]:
-        raise NotImplementedError
-
-    def reason(self, *, instance: str, of: Reconciliation) -> str:
-        raise NotImplementedError
 
     def suspend(self, *, instance: str) -> None:
         self._answer()

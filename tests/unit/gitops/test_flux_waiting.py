@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.unit.gitops.unexpected_flux import UnexpectedFlux
 from zave.errors import StepFailedError, UnreachableError
 from zave.events import Event, ResourceChanged
 from zave.gitops.waiting import Waiting, culprit
 from zave.gitops.watch import Watch
-from zave.ports.flux import Holder, Presence, Reconciliation, Say, Source
+from zave.ports.flux import Reconciliation, Source
 
 SOURCE = Source("https://git.example.org/platform", "main", "clusters/lab", "b" * 40, ("base", "apps"))
 BASE = Reconciliation("Kustomization", "base", False, "reconciling")
@@ -23,7 +24,7 @@ def ready(each: Reconciliation, revision: str = SOURCE.revision) -> Reconciliati
 
 
 @dataclass
-class Script:
+class Script(UnexpectedFlux):
     """A Flux that tells one list of states after the other, the last one for ever. None: it is silent."""
 
     states: list[Sequence[Reconciliation] | None]
@@ -46,25 +47,6 @@ class Script:
 
     def reason(self, *, instance: str, of: Reconciliation) -> str:
         return f"{self.why} ({of.name})"
-
-    def presence(self, *, instance: str) -> Presence:
-        raise NotImplementedError
-
-    def bootstrap(self, *, instance: str, source: Source, say: Say) -> None:
-        raise NotImplementedError
-
-    def suspend(self, *, instance: str) -> None:
-        raise NotImplementedError
-
-    def holders(self, *, instance: str) -> Sequence[Holder]:
-        raise NotImplementedError
-
-    layers = holders
-
-    def delete(self, *, instance: str, what: Holder) -> None:
-        raise NotImplementedError
-
-    release = delete
 
     def wait(self, *, before: dict[str, str] | None = None) -> float:
         """Wait; the seconds that it took."""

@@ -92,7 +92,19 @@ def test_extras_are_added_where_they_are_wanted() -> None:
     balanced = lab(gitops={"extras": ["metallb"], "variables": {"metallb_addresses": "10.17.3.240/28"}})
     assert {"infrastructure/controllers/metallb", "infrastructure/configs/metallb"} <= names(balanced)
     saved = aws(gitops={**AWS["gitops"], "extras": ["velero"], "variables": BUCKET})  # type: ignore[dict-item]
-    assert "infrastructure/controllers/velero" in names(saved)
+    # with a role of AWS's in place of the credentials of a home lab
+    assert "infrastructure/controllers/velero-on-aws" in names(saved)
+    assert "infrastructure/controllers/velero" not in names(saved)
+    kept = lab(gitops={"extras": ["velero"], "variables": BUCKET})
+    assert "infrastructure/controllers/velero" in names(kept)
+
+
+def test_external_dns_is_told_its_zone_and_nothing_else_is() -> None:
+    ingress = {"domain": "demo.example.org", "zone": "Z0123456789ABCDEFGHIJ"}
+    extras = {**AWS["gitops"], "extras": ["external-dns"]}  # type: ignore[dict-item]
+    found = variables(aws(gitops=extras, ingress=ingress), instance="demo", tags={})
+    assert (found["dns_zone"], found["domain"]) == (ingress["zone"], ingress["domain"])
+    assert "dns_zone" not in variables(aws(ingress=ingress), instance="demo", tags={})
 
 
 def test_a_lab_with_metallb_has_a_load_balancer_and_its_addresses() -> None:

@@ -9,12 +9,14 @@ import pytest
 from zave.errors import PreconditionError, UsageError
 from zave.gitops.secrets import KNOWN, SecretStore, place_of, require, wanted_by
 from zave.project import Project
+from zave.spec.aws import AwsSpec
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import load_spec
 from zave.tools.sops import decrypt
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 TOKEN = {"token": "canary"}
+BUCKET = {"velero_bucket": "backups", "velero_region": "us-east-1"}
 
 
 @pytest.fixture
@@ -29,6 +31,19 @@ def lab(**gitops: object) -> LibvirtSpec:
     return LibvirtSpec.model_validate(text)
 
 
+def demo(**gitops: object) -> AwsSpec:
+    repository = {"repository": "https://git.example.org/me/platform.git"}
+    return AwsSpec.model_validate(
+        {
+            "platform": "aws-eks",
+            "owner": "me@example.org",
+            "notify": {"email": "me@example.org"},
+            "eks": {"public_cidrs": ["203.0.113.7/32"]},
+            "gitops": repository | gitops,
+        }
+    )
+
+
 @pytest.mark.parametrize(
     ("spec", "names"),
     [
@@ -36,9 +51,12 @@ def lab(**gitops: object) -> LibvirtSpec:
         (lab(tunnel=True), ["tunnel-token"]),
         (lab(tunnel=True, profile="none"), []),
         (lab(tunnel=True, profile="bigbang"), ["tunnel-token", "bigbang-credentials"]),
+        (lab(extras=["velero"], variables=BUCKET), ["velero"]),
+        # a role of AWS's opens the bucket
+        (demo(extras=["velero"], variables=BUCKET), []),
     ],
 )
-def test_what_is_wanted_follows_from_the_spec(spec: LibvirtSpec, names: list[str]) -> None:
+def test_what_is_wanted_follows_from_the_spec(spec: LibvirtSpec | AwsSpec, names: list[str]) -> None:
     assert [each.name for each in wanted_by(spec)] == names
 
 

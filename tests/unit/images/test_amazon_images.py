@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.images.conftest import Bench
 from tests.unit.images.workbench import Workbench
-from zave.errors import PreconditionError, StepFailedError, UsageError
+from zave.errors import PreconditionError, StepFailedError, UsageError, ZaveError
 from zave.images.amazon import AmazonImages
 from zave.images.builder import AllImages
 from zave.ports import Artifact
@@ -99,6 +100,25 @@ def test_only_zaves_own_amis_are_listed(ec2: Any, amazon: AmazonImages, work: Wo
     everything = AllImages(work.images, lambda: amazon, list_amazon=True)
     assert made in [image.location for image in everything.list()]
     assert made not in [image.location for image in AllImages(work.images, lambda: amazon).list()]
+
+
+def test_an_account_that_does_not_answer_hides_no_image_of_this_machine(
+    amazon: AmazonImages, work: Workbench
+) -> None:
+    work.build()
+    silent = replace(amazon, ec2=_no_credentials)
+    told: list[ZaveError] = []
+    images = AllImages(work.images, lambda: silent, list_amazon=True, unlisted=told.append)
+    assert [image.location for image in images.list()] == [image.location for image in work.images.list()]
+    assert len(told) == 1
+    with pytest.raises(PreconditionError):
+        AllImages(work.images, lambda: silent, list_amazon=True).list()
+
+
+def _no_credentials() -> Any:
+    from botocore.exceptions import NoCredentialsError
+
+    raise NoCredentialsError
 
 
 def test_an_ami_goes_with_its_snapshots_and_nothing_else(ec2: Any, amazon: AmazonImages) -> None:

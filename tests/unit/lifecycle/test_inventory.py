@@ -90,6 +90,28 @@ def test_a_live_owner_wins_over_a_destroyed_one_of_the_same_name(store: StateSto
     assert (names(found.expected), found.leaks) == ({"zave-shared"}, ())
 
 
+def marked(type_: str, name: str, *, owner: str | None) -> Item:
+    return Item(type_, name, name, owner=owner)
+
+
+def test_a_role_alone_of_a_demo_that_nobody_recorded_is_no_leak(store: StateStore) -> None:
+    role = marked("aws_iam_role", "zave-theirs-node", owner="theirs")
+    found = sweep(store, [role], [], instance=None)
+    assert (found.leaks, names(found.standing)) == ((), {"zave-theirs-node"})
+    # who names it means it
+    assert names(sweep(store, [role], [], instance="theirs").leaks) == {"zave-theirs-node"}
+
+
+@pytest.mark.parametrize("beside", ["record", "volume"])
+def test_a_role_is_a_leak_where_its_demo_is_known_to_be_gone(store: StateStore, beside: str) -> None:
+    items = [marked("aws_iam_role", "zave-old-node", owner="old")]
+    if beside == "record":
+        record(store, "old", "destroyed")
+    else:
+        items.append(marked("aws_ebs_volume", "vol-1", owner="old"))
+    assert "zave-old-node" in names(sweep(store, items, [], instance=None).leaks)
+
+
 def test_recorded_pairs_things_with_their_records_by_type_and_name() -> None:
     known = [ResourceRecord("a", "libvirt_domain", "x"), ResourceRecord("b", "libvirt_volume", "y")]
     assert recorded(known, [domain("x"), domain("y")]) == [(known[0], domain("x"))]

@@ -152,6 +152,18 @@ def test_the_spec_reaches_terraform() -> None:
     assert (other["kubernetes_version"], other["karpenter"]) == ("1.36", False)
 
 
+def test_what_pods_may_do_outside_is_given_for_the_extras_that_do_it_and_for_no_other() -> None:
+    gitops = {**PLAIN["gitops"], "variables": {"velero_bucket": "backups", "velero_region": "eu-west-1"}}
+    named = {"domain": "demo.example.org", "zone": "Z0123456789ABCDEFGHIJ"}
+    with_both = spec_of(gitops={**gitops, "extras": ["velero", "external-dns"]}, ingress=named)
+    values = variables_of(with_both)
+    assert values["dns"] == {"zone_id": "Z0123456789ABCDEFGHIJ", "domain": "demo.example.org"}
+    assert values["backups"] == {"bucket": "backups"}
+    # a zone alone gives nobody a right
+    for spec in (spec_of(), spec_of(ingress=named)):
+        assert (variables_of(spec)["dns"], variables_of(spec)["backups"]) == (None, None)
+
+
 def test_a_budget_is_the_specs() -> None:
     variables = account_variables(spec_of(**CASES["aws-private"]), account=ACCOUNT)
     assert variables["budget"] == {"usd": 75, "alerts": [90]}

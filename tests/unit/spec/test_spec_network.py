@@ -17,6 +17,7 @@ from zave.spec.network import (
     parse_private_cidr,
     parse_public_cidr,
     parse_region,
+    parse_zone,
 )
 
 
@@ -220,3 +221,14 @@ def test_architecture_follows_from_the_family(instance_type: str, architecture: 
 def test_other_instance_types_are_refused(value: object) -> None:
     with pytest.raises(UsageError, match="is not an instance type"):
         parse_instance_type(value)
+
+
+@pytest.mark.parametrize("value", ["Z1D633PJN98FT9", "Z0123456789ABCDEFGHIJ"])
+def test_a_hosted_zone_is_named_by_its_id(value: str) -> None:
+    assert parse_zone(value) == value
+
+
+@pytest.mark.parametrize("value", ["/hostedzone/Z1D633PJN98FT9", "z1d633pjn98ft9", "example.org", "Z*", 5])
+def test_what_is_no_id_of_a_hosted_zone_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="is not the ID of a hosted zone"):
+        parse_zone(value)

@@ -16,7 +16,7 @@ from zave.clock import Clock, SystemClock
 from zave.errors import LeakError, StateError
 from zave.state import rows
 from zave.state.directory import StateDirectory
-from zave.state.records import InstanceRecord, ResourceRecord, RunRecord
+from zave.state.records import InstanceRecord, ResourceRecord, RunRecord, StepEnd
 from zave.state.store import StateStore
 
 OpenStore = Callable[[], StateStore]
@@ -32,7 +32,7 @@ def finish(store: StateStore, run: RunRecord) -> None:
 
 def do_step(store: StateStore, run: RunRecord, step: str, *, seconds: float) -> None:
     store.begin_step(run.instance, step, run_id=run.id, fingerprint="f", verb="do")
-    store.finish_step(run.instance, step, state="done", seconds=seconds, virtual_seconds=60, outputs={})
+    store.finish_step(run.instance, step, StepEnd("done", seconds=seconds, virtual_seconds=60, outputs={}))
 
 
 # instances
@@ -124,15 +124,8 @@ def test_step_is_on_record_as_running_before_it_runs(open_store: OpenStore, stor
 def test_finished_step_keeps_what_later_steps_and_people_need(store: StateStore) -> None:
     run = begin(store)
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint="abc", verb="do")
-    store.finish_step(
-        "homelab",
-        "infra",
-        state="failed",
-        seconds=1,
-        virtual_seconds=5,
-        outputs={"a": [1]},
-        reason="no space",
-    )
+    end = StepEnd("failed", seconds=1, virtual_seconds=5, outputs={"a": [1]}, reason="no space")
+    store.finish_step("homelab", "infra", end)
     seen = store.steps("homelab")["infra"]
     assert (seen.state, seen.seconds, seen.virtual_seconds) == ("failed", 1.0, 5.0)
     assert (seen.outputs, seen.reason) == ({"a": [1]}, "no space")
@@ -142,12 +135,12 @@ def test_finished_step_keeps_what_later_steps_and_people_need(store: StateStore)
 def test_undoing_keeps_fingerprint_and_outputs_for_the_way_back(store: StateStore) -> None:
     run = begin(store)
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint="abc", verb="do")
-    store.finish_step("homelab", "infra", state="done", seconds=1, virtual_seconds=5, outputs={"a": 1})
+    store.finish_step("homelab", "infra", StepEnd("done", seconds=1, virtual_seconds=5, outputs={"a": 1}))
     down = begin(store, command="down")
     store.begin_step("homelab", "infra", run_id=down.id, fingerprint=None, verb="undo")
     seen = store.steps("homelab")["infra"]
     assert (seen.state, seen.fingerprint, seen.outputs, seen.seconds) == ("undoing", "abc", {"a": 1}, None)
-    store.finish_step("homelab", "infra", state="undone", seconds=1, virtual_seconds=5)
+    store.finish_step("homelab", "infra", StepEnd("undone", seconds=1, virtual_seconds=5))
     assert store.steps("homelab")["infra"].outputs == {"a": 1}
 
 
@@ -163,14 +156,14 @@ def test_step_of_a_run_that_was_never_recorded_is_refused(store: StateStore) -> 
     with pytest.raises(StateError, match="refuses"):
         store.begin_step("homelab", "infra", run_id="20261123T101500-000000", fingerprint="f", verb="do")
     with pytest.raises(StateError, match="step infra of homelab is not in the record"):
-        store.finish_step("homelab", "infra", state="done", seconds=0, virtual_seconds=0)
+        store.finish_step("homelab", "infra", StepEnd("done", seconds=0, virtual_seconds=0))
 
 
 def test_reason_in_no_known_encoding_is_kept_readable(store: StateStore) -> None:
     run = begin(store)
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint="f", verb="do")
     hostile = b"caf\xe9 \x1b[31m\x00".decode("utf-8", "surrogateescape")
-    store.finish_step("homelab", "infra", state="failed", seconds=0, virtual_seconds=0, reason=hostile)
+    store.finish_step("homelab", "infra", StepEnd("failed", seconds=0, virtual_seconds=0, reason=hostile))
     assert store.steps("homelab")["infra"].reason == "caf\\udce9 \x1b[31m\x00"
 
 
@@ -190,11 +183,11 @@ def test_failures_other_platforms_and_undoing_teach_nothing_about_doing(
     store.save_instance(replace(homelab, name="cloud", platform="aws-eks"))
     run, cloud = begin(store), begin(store, instance="cloud")
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint="f", verb="do")
-    store.finish_step("homelab", "infra", state="failed", seconds=99, virtual_seconds=0)
+    store.finish_step("homelab", "infra", StepEnd("failed", seconds=99, virtual_seconds=0))
     do_step(store, cloud, "infra", seconds=50)
     do_step(store, begin(store, instance="unrecorded"), "infra", seconds=70)
     store.begin_step("homelab", "infra", run_id=run.id, fingerprint=None, verb="undo")
-    store.finish_step("homelab", "infra", state="undone", seconds=3, virtual_seconds=0)
+    store.finish_step("homelab", "infra", StepEnd("undone", seconds=3, virtual_seconds=0))
     assert store.typical_step_seconds("libvirt-k3s") == {}
     assert store.typical_step_seconds("libvirt-k3s", verb="undo") == {"infra": 3.0}
     assert store.typical_step_seconds("aws-eks") == {"infra": 50.0}

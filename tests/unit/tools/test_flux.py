@@ -9,7 +9,7 @@ from zave.errors import InterruptedRunError, PreconditionError
 from zave.ports import Outcome, Request
 from zave.ports.flux import Source
 from zave.tools.flux import FluxProgram, Forge, owner_of
-from zave.tools.git import GitCredentials
+from zave.tools.git_server import GitCredentials
 
 HTTPS = "https://git.example.org/group/below/platform.git"
 SSH = "ssh://git@git.example.org:2222/me/platform.git"
@@ -64,7 +64,6 @@ def test_a_token_goes_by_environment(tmp_path: Path, forge: Forge, words: list[s
 
 def test_little_of_the_users_environment_is_passed_on(tmp_path: Path) -> None:
     environment = request(HTTPS, BY_TOKEN, tmp_path).environment
-    # a cluster on AWS is asked by a program that needs it
     # zave's own kubeconfigs name no program that would want it
     assert "AWS_PROFILE" not in environment
     assert environment["KUBECONFIG"] == str(tmp_path / "kubeconfig")

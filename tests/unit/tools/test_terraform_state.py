@@ -322,14 +322,17 @@ def test_the_empty_file_of_a_plan_that_was_killed_is_no_damage(guard: StateGuard
     assert guard.require(None, interrupted=False) is None
 
 
-def test_an_empty_state_is_refused_where_a_whole_one_is_kept_beside_it(guard: StateGuard) -> None:
+def test_what_an_earlier_life_left_is_not_restored_for_a_plan_that_was_killed(guard: StateGuard) -> None:
     guard.state.write_bytes(b"")
-    (guard.root / "terraform.tfstate.backup").write_text(state_text(serial=7, resources=4))
+    left = guard.root / "terraform.tfstate.backup"
+    left.write_text(state_text(serial=7, resources=4))
 
-    with pytest.raises(TerraformStateError, match="empty"):
-        guard.require(None, interrupted=False)
+    recovery = guard.require(None, interrupted=False)
 
-    assert guard.state.read_bytes() == b""
+    assert recovery is not None
+    assert recovery.source is None
+    assert not guard.state.exists()
+    assert left.read_text() == state_text(serial=7, resources=4)
 
 
 def test_an_empty_state_that_was_sealed_once_is_refused(guard: StateGuard, seal: StateSeal) -> None:

@@ -92,6 +92,18 @@ def plan(**changes: Any) -> dict[str, Any]:
     }
 
 
+def test_a_plan_tells_what_up_would_refuse_in_the_account() -> None:
+    fine = {"check": "region", "level": "ok", "what": "us-east-1", "fix": None, "refused": False}
+    soon = fine | {"check": "version", "level": "warning", "what": "leaves soon", "fix": "take 1.36"}
+    full = fine | {"check": "quota", "level": "missing", "what": "no room", "fix": "ask", "refused": True}
+    text = render_plan(plan(preconditions=[fine, soon, full]))
+    assert "Account: 3 things looked at, 1 in the way" in text
+    assert "warning  version: leaves soon\n    next: take 1.36" in text
+    assert "REFUSED  quota: no room\n    next: ask" in text
+    assert "nothing in the way" in render_plan(plan(preconditions=[fine]))
+    assert "Account" not in render_plan(plan(preconditions=[]))
+
+
 def test_a_plan_tells_steps_changes_and_cost() -> None:
     text = render_plan(plan())
     for part in (

@@ -39,6 +39,9 @@ _WITHOUT = (
     "PartialCredentialsError",
     "CredentialRetrievalError",
     "ProfileNotFound",
+    # a file of profiles that cannot be read
+    "ConfigParseError",
+    "ConfigNotFound",
     "SSOError",
     "TokenRetrievalError",
     "UnauthorizedSSOTokenError",

@@ -16,6 +16,7 @@ from zave.errors import NoClusterError, StepFailedError
 from zave.ports import Node, Request, Runner
 from zave.render import write_private
 from zave.text import clean
+from zave.tools.child_environment import inherited
 
 # EKS's own word (API reference, DescribeCluster)
 _NO_CLUSTER = "ResourceNotFoundException"
@@ -123,7 +124,7 @@ class EksCluster:
 
 def _surroundings(folder: Path) -> dict[str, str]:
     """Without the user's HOME: no kubeconfig, no cache of theirs."""
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept = inherited(_INHERITED, environ=os.environ)
     return {"PATH": os.defpath, **kept, "HOME": str(folder)}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from zave.aws.live.api import Api, RefusedError
+from zave.aws.places import HostedZone
 from zave.aws.preconditions import Quota
 
 # service and quota codes of Service Quotas; `list-service-quotas` tells them
@@ -16,6 +17,9 @@ _CODES: Mapping[Quota, tuple[str, str]] = {
 _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 # by partition (AWS's general reference on endpoints)
 _ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+# the errors of GetHostedZone (Route 53 API reference); a HEAD has no text, so botocore gives its number
+_NO_ZONE = frozenset({"InvalidInput", "NoSuchHostedZone"})
+_NO_BUCKET = frozenset({"404", "NoSuchBucket"})
 _NOT_OPTED_IN = "not-opted-in"
 
 
@@ -68,3 +72,22 @@ class LiveFacts:
             for page in self._api.pages("ec2", "describe_instance_types", Filters=wanted)
             for each in page["InstanceTypes"]
         }
+
+    def hosted_zone(self, zone: str) -> HostedZone | None:
+        """The zone of this ID; None when the account has none such."""
+        try:
+            found = self._api.call("route53", "get_hosted_zone", Id=zone)["HostedZone"]
+        except RefusedError as error:
+            if error.code not in _NO_ZONE:
+                raise
+            return None
+        return HostedZone(found["Name"].rstrip("."), found.get("Config", {}).get("PrivateZone", False))
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Where the bucket is, empty where that is not told; None when there is none of the name."""
+        try:
+            return str(self._api.call("s3", "head_bucket", Bucket=bucket).get("BucketRegion", ""))
+        except RefusedError as error:
+            if error.code not in _NO_BUCKET:
+                raise
+            return None

@@ -204,23 +204,14 @@ def document(schedule: Schedule, *, parts: Parts) -> dict[str, Any]:
     }
     unit = "minute" if schedule.every == 1 else "minutes"
     return {
-        "GroupName": parts.group,
         "Name": schedule.instance,
         "Description": f"ends {schedule.instance}: set by zave, removed once nothing of it is left",
         "ScheduleExpression": f"rate({schedule.every} {unit})",
-        "ScheduleExpressionTimezone": "UTC",
         # without it a rate begins at once; without an end it goes on until the destroyer removes it
         "StartDate": schedule.first_fire_at,
         "State": "ENABLED" if schedule.enabled else "DISABLED",
-        "FlexibleTimeWindow": _EXACTLY,
         "ActionAfterCompletion": "NONE",
-        "Target": {
-            "Arn": parts.start_build_arn,
-            "RoleArn": parts.scheduler_role_arn,
-            "Input": json.dumps(start, sort_keys=True),
-            "DeadLetterConfig": {"Arn": parts.queue_arn},
-            "RetryPolicy": _RETRIES,
-        },
+        **_common(parts.start_build_arn, start, parts=parts),
     }
 
 
@@ -230,19 +221,26 @@ def warning_document(
     """All parameters of CreateSchedule and UpdateSchedule for one warning."""
     message = {"TopicArn": parts.topic_arn, "Subject": _SUBJECT.format(instance), "Message": text}
     return {
-        "GroupName": parts.group,
         "Name": name,
         "Description": f"tells that {instance} ends soon: set by zave",
         "ScheduleExpression": f"at({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
-        "ScheduleExpressionTimezone": "UTC",
         "State": "ENABLED",
-        "FlexibleTimeWindow": _EXACTLY,
         # it has no second occasion; what a lost mail would have said, `status` says as well
         "ActionAfterCompletion": "DELETE",
+        **_common(parts.publish_arn, message, parts=parts),
+    }
+
+
+def _common(target: str, given: Mapping[str, Any], *, parts: Parts) -> dict[str, Any]:
+    """The parameters that every schedule of zave's has: its group, its time, who calls `target` with what."""
+    return {
+        "GroupName": parts.group,
+        "ScheduleExpressionTimezone": "UTC",
+        "FlexibleTimeWindow": _EXACTLY,
         "Target": {
-            "Arn": parts.publish_arn,
+            "Arn": target,
             "RoleArn": parts.scheduler_role_arn,
-            "Input": json.dumps(message, sort_keys=True),
+            "Input": json.dumps(given, sort_keys=True),
             "DeadLetterConfig": {"Arn": parts.queue_arn},
             "RetryPolicy": _RETRIES,
         },

@@ -22,6 +22,18 @@ variable "public_cidr" {
   type        = string
 }
 
+variable "zone_id" {
+  description = "Your own hosted zone for demo.example.org, or for example.org."
+  type        = string
+  default     = "Z0123456789ABCDEFGHIJ"
+}
+
+variable "bucket" {
+  description = "Your own bucket for backups."
+  type        = string
+  default     = "example-backups"
+}
+
 locals {
   tags = { "zave:instance" = "example" }
 }
@@ -49,6 +61,10 @@ module "cluster" {
   public_cidrs = [var.public_cidr]
   nodes        = { instance_types = ["t3.large", "t3a.large"] }
   karpenter    = false
+
+  # names below demo.example.org for what the cluster serves, and backups of its objects
+  dns     = { zone_id = var.zone_id, domain = "demo.example.org" }
+  backups = { bucket = var.bucket }
 }
 
 output "cluster_endpoint" {

@@ -63,6 +63,10 @@ module "cluster" {
   # nodes
   nodes     = var.nodes
   karpenter = var.karpenter
+
+  # what pods may do outside the cluster
+  dns     = var.dns
+  backups = var.backups
 }
 
 module "images" {

@@ -1,0 +1,27 @@
+"""What CodeBuild does and moto does not: a build that was started runs, to its end."""
+
+from collections.abc import Callable
+
+from tests.integration.aws_live.standing import PARTS
+from tests.system.moto_server import MotoServer
+from zave.aws.live.api import Api
+from zave.aws.live.switchboard import SchedulerSwitchboard
+from zave.clock import Clock
+from zave.ports.cloud import DestroyerRun, Mode
+
+
+class ActingSwitchboard(SchedulerSwitchboard):
+    """The switchboard of an account whose builds work: `act` runs one and says why it failed, if it did."""
+
+    def __init__(
+        self, api: Api, *, server: MotoServer, clock: Clock, act: Callable[[DestroyerRun], str]
+    ) -> None:
+        super().__init__(api, parts=PARTS, clock=clock)
+        self._server = server
+        self._act = act
+
+    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
+        run = super().start(instance, mode=mode)
+        reason = self._act(run)
+        self._server.end_build(run.id, status="FAILED" if reason else "SUCCEEDED", reason=reason)
+        return super().run(run.id)
