@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.rehearsal.aws_lab import INSTANCE, switch_extras_on
+from zave.clock import SystemClock
+from zave.state.directory import StateDirectory
+from zave.state.store import StateStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +71,22 @@ def test_extras_that_are_switched_off_lose_their_roles(stages: Stages, tmp_path:
 
 def test_the_shipped_demo_has_no_role_for_what_it_does_not_install(demo_lab: AwsLab) -> None:
     assert not ROLES.keys() & identities(demo_lab).keys()
+
+
+def test_a_demo_that_was_recorded_before_a_zone_was_asked_for_comes_down(
+    stages: Stages, tmp_path: Path
+) -> None:
+    lab = stages.begin("account")
+    mine = switch_extras_on(lab, tmp_path / "mine")
+    assert lab.demo("--ttl", "48h", *mine).exit_code == 0
+    directory = StateDirectory(lab.state / "rehearsal", base=lab.state)
+    with closing(StateStore.open(directory, clock=SystemClock())) as store:
+        record = store.instance(INSTANCE)
+        assert record is not None
+        ingress = {key: value for key, value in record.spec["ingress"].items() if key != "zone"}
+        store.save_instance(replace(record, spec={**record.spec, "ingress": ingress}))
+
+    assert lab.status()["phase"] == "ready"
+    down = lab.end(*mine)
+    assert down.exit_code == 0, down.told()
+    assert (down.receipt["leaks"], lab.parts()) == ([], [])

@@ -5,7 +5,7 @@ from functools import partial
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, ValidationInfo, model_validator
 
 from zave.spec.gitops import GitOps, Repository, gitops_problems
 from zave.spec.models import Parsed, Problem, Section, duplicates, refuse
@@ -339,7 +339,7 @@ class AwsSpec(Section):
     ingress: AwsIngress = Field(default=AwsIngress(), description="How requests come in.")
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
         refuse(
             [
                 *self.ttl.problems(),
@@ -348,7 +348,8 @@ class AwsSpec(Section):
                 *self.budget.problems(),
                 *self.registry.problems(),
                 *self._gitops_problems(),
-            ]
+            ],
+            info,
         )
         return self
 

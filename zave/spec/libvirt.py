@@ -5,7 +5,7 @@ from functools import partial
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, ValidationInfo, model_validator
 
 from zave.errors import UsageError
 from zave.spec.extras import parse_addresses
@@ -297,7 +297,7 @@ class LibvirtSpec(Section):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
         refuse(
             [
                 *self.image.problems(),
@@ -307,7 +307,8 @@ class LibvirtSpec(Section):
                 *self._gitops_problems(),
                 *self.registry.problems(),
                 *self.storage.problems(),
-            ]
+            ],
+            info,
         )
         return self
 

@@ -31,14 +31,14 @@ def load_spec(path: Path, *, kept: Path | None = None) -> "Spec":
     return _known_or_parsed(_read(path, where=where), where=where, kept=kept)
 
 
-def _known_or_parsed(text: bytes, *, where: str, kept: Path | None) -> "Spec":
+def _known_or_parsed(text: bytes, *, where: str, kept: Path | None, recorded: bool = False) -> "Spec":
     if kept is None:
-        return parse_spec(text, where=where)
+        return parse_spec(text, where=where, recorded=recorded)
     specs = KeptSpecs(kept)
     known = specs.find(text)
     if known is not None:
         return known
-    spec = parse_spec(text, where=where)
+    spec = parse_spec(text, where=where, recorded=recorded)
     document = spec_document(spec)
     # the record will hold the document, and `down` works from the record
     for same in {text, _recorded(document)}:
@@ -46,18 +46,22 @@ def _known_or_parsed(text: bytes, *, where: str, kept: Path | None) -> "Spec":
     return spec
 
 
-def parse_spec(text: str | bytes, *, where: str) -> "Spec":
-    """The spec in `text`; `where` names its file in errors. Raises SpecError."""
+def parse_spec(text: str | bytes, *, where: str, recorded: bool = False) -> "Spec":
+    """The spec in `text`; `where` names its file in errors. Raises SpecError.
+
+    `recorded`: it was accepted once, so only each value is checked, and not how they fit together.
+    """
     # here: a spec that is known already needs neither
     from pydantic import ValidationError
 
+    from zave.spec.models import RECORDED
     from zave.spec.yaml_loader import parse_yaml
 
     document = parse_yaml(text, where=where)
     kind = _platform(document)
     model = _model(kind)
     try:
-        return model.model_validate(document.value)
+        return model.model_validate(document.value, context={RECORDED: recorded})
     except ValidationError as error:
         from zave.spec.explain import explain
 
@@ -77,13 +81,19 @@ def spec_document(spec: "Spec") -> dict[str, Any]:
 
 
 def spec_from_document(document: Mapping[str, Any], *, where: str, kept: Path | None = None) -> "Spec":
-    """The spec that `spec_document` wrote, checked again; `where` names the record in errors."""
-    return _known_or_parsed(_recorded(document), where=where, kept=kept)
+    """The spec that `spec_document` wrote, each value checked again; `where` names the record in errors.
+
+    What a later zave asks of values that go together is not asked of a record: it must come down.
+    """
+    return _known_or_parsed(_recorded(document), where=where, kept=kept, recorded=True)
 
 
 def _recorded(document: Mapping[str, Any]) -> bytes:
-    """`document` as text. JSON is YAML: what comes from a record goes through the same checks as a file."""
-    return json.dumps(document, indent=1).encode()
+    """`document` as text. JSON is YAML: what comes from a record goes through the same checks as a file.
+
+    Its first line keeps it apart from a file of the same content, of which more is asked.
+    """
+    return b"# on record\n" + json.dumps(document, indent=1).encode()
 
 
 def spec_schema(kind: str) -> dict[str, Any]:

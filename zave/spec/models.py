@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zave.errors import UsageError
@@ -13,6 +13,8 @@ from zave.spec.yaml_loader import KeyPath
 # the types of pydantic errors that carry a message of ours
 PARSED = "zave_parsed"
 CROSS_CHECK = "zave_cross_check"
+# in the context of a validation: the spec is one on record
+RECORDED = "recorded"
 
 
 class Section(BaseModel):
@@ -63,9 +65,13 @@ class Problem:
     resolution: str
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Raise what a model validator raises when there are `problems`."""
-    found = tuple(problems)
+def refuse(problems: Iterable[Problem], info: ValidationInfo) -> None:
+    """Raise what a model validator raises when there are `problems`.
+
+    Not for a spec on record: it was accepted once, and what was made from it must come down also where a
+    later zave would ask for more.
+    """
+    found = () if (info.context or {}).get(RECORDED) else tuple(problems)
     if found:
         raise PydanticCustomError(CROSS_CHECK, "values do not fit together", {"problems": found})
 

@@ -41,6 +41,23 @@ def test_valid_environments_load_and_survive_a_record(path: Path) -> None:
     assert spec_document(spec_from_document(document, where="record")) == document
 
 
+def test_a_record_is_not_held_to_what_values_together_must_be_by_now(tmp_path: Path) -> None:
+    """What was accepted once must come down, also where a later zave asks for more; single values count."""
+    document = spec_document(parse_spec(SHIPPED[0].read_text(), where="x"))
+    document["gitops"]["extras"] = ["external-dns"]
+    text = json.dumps(document)
+    with pytest.raises(SpecError, match="external-dns"):
+        parse_spec(text, where="x")
+    for _ in range(2):
+        assert spec_document(spec_from_document(document, where="record", kept=tmp_path)) == document
+    file = tmp_path / "environment.yaml"
+    file.write_text(json.dumps(document, indent=1))
+    with pytest.raises(SpecError, match="external-dns"):
+        load_spec(file, kept=tmp_path)
+    with pytest.raises(SpecError):
+        spec_from_document(document | {"ttl": {"default": "never"}}, where="record")
+
+
 @pytest.mark.parametrize("path", ACCEPTED)
 def test_valid_environments_and_their_documents_satisfy_the_schema(path: Path) -> None:
     spec = load_spec(path)
