@@ -177,6 +177,15 @@ class Unanswered:
         return {"place": self.place, "problem": clean(self.problem), "resolution": self.resolution}
 
 
+def _everywhere(item: Item) -> tuple[str, str, str] | None:
+    """By what a thing is known again that another region shows as well; None: by nothing.
+
+    The ARN alone does not tell things apart: a rule's target has that of what it points to.
+    """
+    arn = item.attributes.get("arn")
+    return None if arn is None else (item.type, item.id, arn)
+
+
 @dataclass(frozen=True)
 class Everywhere:
     """All places at one moment."""
@@ -188,13 +197,10 @@ class Everywhere:
     def items(self) -> list[Item]:
         """What exists anywhere; what several regions show, such as a role, once."""
         found: list[Item] = []
-        known: set[str] = set()
-        for item in (item for seen in self.seen for item in seen.items):
-            arn = item.attributes.get("arn")
-            if arn is None or arn not in known:
-                found.append(item)
-            if arn is not None:
-                known.add(arn)
+        known: set[tuple[str, str, str]] = set()
+        for seen in self.seen:
+            found += [item for item in seen.items if _everywhere(item) not in known]
+            known |= {key for item in seen.items if (key := _everywhere(item)) is not None}
         return found
 
     @property

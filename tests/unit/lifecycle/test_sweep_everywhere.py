@@ -91,6 +91,13 @@ def test_a_role_that_every_region_shows_is_shown_once() -> None:
     assert [item.id for item in found.items] == ["r"]
 
 
+def test_things_that_point_to_one_queue_are_all_shown() -> None:
+    queue = {"arn": "arn:aws:sqs:us-east-1:123456789012:q"}
+    targets = [Item("aws_cloudwatch_event_target", f"r{n}-q", f"r{n}-q", attributes=queue) for n in (1, 2)]
+    found = look_everywhere([Source.of(Place("east", targets))])
+    assert [item.id for item in found.items] == ["r1-q", "r2-q"]
+
+
 def test_a_role_stays_while_the_region_of_its_switch_may_be_the_silent_one() -> None:
     seen = Source.of(Place("east", [role("r"), volume("vol-1")]))
     whole = look_everywhere([seen])
