@@ -72,6 +72,10 @@ class BucketGuard(StateGuard):
         self.cloud.bucket.put(state_key(self.instance), self.state.read_bytes())
         return recovery
 
+    def _only_locked(self) -> bool:
+        """Never: in S3 the lock is an object of its own."""
+        return False
+
     def _start_afresh(self, reason: str) -> Recovery:
         recovery = super()._start_afresh(reason)
         # older versions stay in the bucket

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from zave.errors import UsageError, ZaveError
+from zave.errors import SpecError, UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
 from zave.state.records import STANDING
@@ -84,6 +84,9 @@ class Instances:
             record = self.record(summary.name)
             try:
                 live = self._look(record)
+            except SpecError as error:
+                sys.stderr.write(f"warning: {record.name}: its record cannot be read: {error.brief}\n")
+                continue
             except ZaveError as error:
                 sys.stderr.write(f"warning: {record.name}: the account cannot be reached: {error.brief}\n")
                 continue

@@ -123,21 +123,21 @@ class Real:
     def sources(self, store: "StateStore", *, instance: str | None) -> "list[Source]":
         """Everything that can be swept: hosts of home labs, accounts on record or signed in to.
 
-        Where there is neither it is this machine. Of a recorded `instance` only the kind of place where it
+        Where there is neither it is this machine. Of a recorded `instance` only the place where it
         lives: whoever asks for a home lab need not be signed in.
         """
         from zave.lifecycle.inventory import Source
 
         record = None if instance is None else store.instance(instance)
-        platform = None if record is None else record.platform
+        if record is not None and record.platform == "aws-eks":
+            return [self.accounts.source_of(record)]
         accounts: list[Source] = []
-        if platform != "libvirt-k3s":
+        if record is None:
             accounts = self.accounts.sources(store, regions=self._regions())
             if not accounts:
                 _note_that_no_account_was_looked_at()
-        if platform == "aws-eks":
-            return accounts
-        uris = {each.spec["libvirt"]["uri"] for each in store.instances() if each.platform == "libvirt-k3s"}
+        labs = [each for each in store.instances() if each.platform == "libvirt-k3s"]
+        uris = {each.spec["libvirt"]["uri"] for each in labs if record is None or each.name == record.name}
         if not uris and (not accounts or find_spec("libvirt") is not None):
             # whoever works in an account only need not have libvirt
             uris = {"qemu:///system"}

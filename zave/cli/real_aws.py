@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zave.cli.real_credentials import credentials, usual_region
-from zave.errors import ToolMissingError
+from zave.errors import PreconditionError, SpecError, StepFailedError, ToolMissingError, UsageError
 from zave.state.records import STANDING
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zave.process import ProcessRunner
     from zave.spec import AwsSpec
     from zave.state.directory import InstanceFolder
+    from zave.state.records import InstanceRecord
     from zave.state.store import StateStore
     from zave.steps.site import Tools
     from zave.tools.skopeo import Skopeo
@@ -188,32 +190,55 @@ class Accounts:
         return registry, skopeo
 
     def sources(self, store: "StateStore", *, regions: Iterable[str] = ()) -> "list[Source]":
-        """Each account and region of an instance on record; for whoever is signed in the usual one, too.
+        """Each account and region of an instance that stands; for whoever is signed in the usual one, too.
 
-        `regions` are others where somebody signed in may have a demo, recorded or not. For whoever is not
-        signed in, what was destroyed is no reason to ask an account.
+        `regions` are others where somebody signed in may have a demo, recorded or not; so is where one was
+        destroyed, in whatever account.
         """
-        from zave.aws.live.cloud import LiveCloud
         from zave.lifecycle.inventory import Source
         from zave.spec.load import spec_from_document
 
-        signed_in = credentials().found
-        found: dict[tuple[str, str | None], Callable[[], LiveCloud]] = {}
+        found: dict[tuple[str, str], Callable[[], LiveCloud]] = {}
+        others, unread = set(regions), list[Source]()
         for summary in store.instances():
-            wanted = summary.phase in STANDING or (signed_in and summary.phase != "absent")
-            record = store.instance(summary.name) if wanted and summary.platform == "aws-eks" else None
-            if record is None:
+            record = store.instance(summary.name)
+            if record is None or record.platform != "aws-eks" or record.phase == "absent":
                 continue
-            spec = spec_from_document(record.spec, where=f"record of {record.name}")
-            if spec.platform == "aws-eks":
-                found.setdefault((spec.aws.region, spec.aws.account), partial(self.cloud, spec))
-        if signed_in:
-            recorded = {region for region, _ in found}
-            for region in {usual_region(), *regions} - recorded:
-                found[region, None] = partial(self._usual_cloud, region)
-        return [
-            Source(f"AWS {region}", _asked(cloud)) for (region, _), cloud in sorted(found.items(), key=str)
-        ]
+            try:
+                spec = spec_from_document(record.spec, where=f"record of {record.name}")
+            except SpecError as error:
+                unread.append(_unreadable(record.name, error))
+                continue
+            if spec.platform != "aws-eks":
+                continue
+            if record.phase in STANDING:
+                found.setdefault((spec.aws.region, spec.aws.account or ""), partial(self.cloud, spec))
+            else:
+                others.add(spec.aws.region)
+        places = [(f"AWS {region}", cloud) for (region, _), cloud in sorted(found.items(), key=itemgetter(0))]
+        if credentials().found:
+            own = self._own_account() if found else None
+            known = {region for region, account in found if account in ("", own)}
+            for region in sorted({usual_region(), *others} - known):
+                places.append((f"AWS {region}", partial(self._usual_cloud, region)))
+        return [*unread, *(Source(name, _asked(cloud), account=True) for name, cloud in places)]
+
+    def source_of(self, record: "InstanceRecord") -> "Source":
+        """Where the instance on record lives."""
+        from zave.lifecycle.inventory import Source
+        from zave.spec.load import spec_from_document
+
+        spec = spec_from_document(record.spec, where=f"record of {record.name}")
+        if spec.platform != "aws-eks":
+            raise UsageError(f"{record.name} does not live in AWS")
+        return Source(f"AWS {spec.aws.region}", _asked(partial(self.cloud, spec)), account=True)
+
+    def _own_account(self) -> str | None:
+        """Whose the credentials are; None when that cannot be told, which the places say themselves."""
+        try:
+            return self._usual_cloud(usual_region()).caller().account
+        except (PreconditionError, StepFailedError):
+            return None
 
     def _usual_cloud(self, region: str) -> "LiveCloud":
         from zave.aws.live.cloud import LiveCloud
@@ -295,6 +320,20 @@ def _asked(cloud: "Callable[[], LiveCloud]") -> "Callable[[], Seen]":
         return Seen(found.inventory, tuple(found.inventory.items()), armed)
 
     return ask
+
+
+def _unreadable(instance: str, error: SpecError) -> "Source":
+    """A record that hides where its instance lives: it must not hide the others."""
+    from zave.lifecycle.inventory import Source
+
+    def ask() -> "Seen":
+        raise PreconditionError(
+            f"the record of {instance} cannot be read: {error.brief}",
+            details=error.details,
+            resolution=error.resolution,
+        )
+
+    return Source(f"AWS, for {instance}", ask, account=True)
 
 
 def ec2_client() -> Any:

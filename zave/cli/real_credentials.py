@@ -51,9 +51,9 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
     """
     environ = os.environ if environ is None else environ
     told = any(environ.get(name) for name in SIGNED_IN)
-    files = [Path(environ.get(name) or usual).expanduser() for name, usual in _FILES]
-    if not any(file.is_file() for file in files):
-        return Credentials(told)
+    there, trouble = _files_there(environ)
+    if not there:
+        return Credentials(told, None if told else trouble)
     from importlib.util import find_spec
 
     if find_spec("botocore") is None:
@@ -63,7 +63,7 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
 
     try:
         profiles = _profiles()
-    except (BotoCoreError, UnicodeDecodeError):
+    except (BotoCoreError, UnicodeDecodeError, OSError):
         # boto3 will not get beyond it either, and says where it is wrong
         return Credentials(found=True)
     wanted = environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE") or _DEFAULT
@@ -75,6 +75,16 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
         return Credentials(found=False)
     note = f"no profile is called {_DEFAULT}; AWS_PROFILE chooses one: {', '.join(others)}"
     return Credentials(found=False, note=note)
+
+
+def _files_there(environ: Mapping[str, str]) -> tuple[bool, str | None]:
+    """Whether there is a file of profiles, and what keeps it from being seen."""
+    # os.path: a home that nobody has stays as it is written
+    files = [Path(os.path.expanduser(environ.get(name) or usual)) for name, usual in _FILES]  # noqa: PTH111
+    try:
+        return any(file.is_file() for file in files), None
+    except OSError as error:
+        return False, f"the files of AWS profiles cannot be read: {error.strerror}"
 
 
 def usual_region() -> str:

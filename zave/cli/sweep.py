@@ -41,6 +41,9 @@ def command(
     everywhere = look_everywhere(sources)
     found = sweep(zave.store, everywhere.items, images, instance=instance, armed=everywhere.armed)
     going = everywhere.deletable(found.leaks) if delete else []
+    kept = len(found.leaks) - len(going)
+    if delete and kept:
+        sys.stderr.write(f"warning: {kept} roles stay: their demo may live where no account answered\n")
     if going:
         sys.stderr.write(render_inventory(found.document(instance=instance, everywhere=everywhere)))
         ask = zave.screens.asker(yes=yes)
@@ -48,8 +51,15 @@ def command(
             ask(f"Delete {len(going)} leaked resources?")
         for item, reason in everywhere.delete(going):
             sys.stderr.write(f"warning: {item.type} {item.name} stays: {clean(reason)}\n")
-        everywhere = look_everywhere(sources)
-        found = sweep(zave.store, everywhere.items, images, instance=instance, armed=everywhere.armed)
+        leaked, everywhere = found.leaks, look_everywhere(sources)
+        found = sweep(
+            zave.store,
+            everywhere.items,
+            images,
+            instance=instance,
+            armed=everywhere.armed,
+            leaked=leaked,
+        )
     document = found.document(instance=instance, everywhere=everywhere)
     show(document, render_inventory, settings=zave.settings)
     _end(found, everywhere)

@@ -113,4 +113,5 @@ def _cloud_variables(spec: "AwsSpec", tags: Mapping[str, str]) -> dict[str, str]
         # JSON, which is YAML: the values stay texts, whatever they look like
         "node_tags": json.dumps(dict(sorted(tags.items()))),
     }
-    return found | ({"dns_zone": str(spec.ingress.zone)} if "external-dns" in spec.gitops.extras else {})
+    zone = spec.ingress.zone if "external-dns" in spec.gitops.extras else None
+    return found if zone is None else found | {"dns_zone": zone}

@@ -13,6 +13,7 @@ from zave.text import clean
 # every object that zave's modules name begins so: how the sweep knows what no record knows
 PREFIX = "zave-"
 _OF_ALL_REGIONS = "aws_iam_"
+_ENDED = ("destroyed", "absent")
 GOING = "teardown.items"
 """The fact that lists what a teardown has set out to delete, until its receipt is written."""
 
@@ -25,6 +26,7 @@ class Sweep:
     leaks: tuple[Item, ...]
     standing: tuple[Item, ...] = ()
     images: tuple[Artifact, ...] = ()
+    unclear: tuple[Item, ...] = ()
 
     def document(self, *, instance: str | None, everywhere: "Everywhere") -> dict[str, Any]:
         """The `zave/inventory/v1` document."""
@@ -40,6 +42,7 @@ class Sweep:
                 ),
             ],
             "leaks": [leak_document(item, everywhere.inventory_of(item)) for item in self.leaks],
+            "unclear": [item_document(item) for item in self.unclear],
             "looked_at": [seen.inventory.source for seen in everywhere.seen],
             "unanswered": [each.document() for each in everywhere.unanswered],
         }
@@ -66,20 +69,26 @@ def sweep(
     *,
     instance: str | None,
     armed: Collection[str] = (),
+    leaked: Collection[Item] = (),
 ) -> Sweep:
     """Sort `items`. With an instance only what is its own, by record, by mark, or by name.
 
-    `armed` are the instances that have a switch in their account: one that is not on record is somebody
-    else's that lives, and its switch will end it.
+    `armed` are the instances that have a switch in their account: one that is not on record, or on record
+    as destroyed, is somebody else's that lives, and its switch will end it. `leaked` were found to be leaks
+    a moment ago, and are ones as long as they stand.
 
     An owner is the record's, or the one that the platform's own marks name. Expected is what the
     record of a live instance wants; what a destroyed one left is a leak, and so is what Terraform
-    said it had destroyed. A role alone that no record knows is left standing, unless its instance is named.
+    said it had destroyed. Roles alone are unclear: their demo may live in a region that nobody looked at.
+    Who names an instance on record means its roles, too.
     """
     owners: dict[tuple[str, str], tuple[str, bool]] = {}
     alive: dict[str, bool] = dict.fromkeys(armed, True)
-    for record in store.instances():
-        alive[record.name] = record.phase not in ("destroyed", "absent")
+    records = [
+        record for record in store.instances() if record.phase not in _ENDED or record.name not in alive
+    ]
+    for record in records:
+        alive[record.name] = record.phase not in _ENDED
         for resource in store.resources(record.name):
             # what Terraform said it destroyed is not expected, even while the rest of it stands
             wanted = alive[record.name] and resource.state != "gone"
@@ -88,7 +97,7 @@ def sweep(
     # an instance whose teardown has begun wants nothing any more
     going = {name for name in alive if alive[name] and store.fact(name, GOING) is not None}
     expected: list[Item] = []
-    leaks: list[Item] = []
+    leaks: list[tuple[Item, str | None]] = []
     for item in items:
         if item.standing or item.state == PENDING:
             continue
@@ -97,25 +106,40 @@ def sweep(
         owner, wanted = owners.get((item.type, item.name), (item.owner, standing_owner))
         if owner is None:
             if item.name.startswith(PREFIX) and instance in (None, _named_after(item, alive)):
-                leaks.append(item)
+                leaks.append((item, None))
+        elif instance in (None, owner) and wanted:
+            expected.append(item)
         elif instance in (None, owner):
-            (expected if wanted else leaks).append(item)
+            leaks.append((item, owner))
     standing = [item for item in items if item.standing]
-    if instance is None:
-        doubtful = _may_live_elsewhere(leaks, recorded={record.name for record in store.instances()})
-        leaks = [item for item in leaks if item not in doubtful]
-        standing += doubtful
-    return Sweep(tuple(expected), tuple(leaks), tuple(standing), tuple(images))
+    known = {record.name for record in records if record.name == instance or record.phase not in _ENDED}
+    unclear = _may_live_elsewhere(leaks, known=known, leaked=leaked)
+    return Sweep(
+        tuple(expected),
+        tuple(item for item, _ in leaks if item not in unclear),
+        tuple(standing),
+        tuple(images),
+        tuple(unclear),
+    )
 
 
-def _may_live_elsewhere(leaks: Sequence[Item], *, recorded: Collection[str]) -> list[Item]:
+def _may_live_elsewhere(
+    leaks: Sequence[tuple[Item, str | None]], *, known: Collection[str], leaked: Collection[Item]
+) -> list[Item]:
     """Roles whose demo may live in a region that nobody looked at: they are every region's, and free.
 
-    Of an instance on record, or of one that left something else as well, they are leaks.
+    Not those of an instance that is `known`, or that left something else as well.
     """
-    regional = {item.owner for item in leaks if not item.type.startswith(_OF_ALL_REGIONS)}
-    known = {*recorded, *regional} - {None}
-    return [item for item in leaks if item.type.startswith(_OF_ALL_REGIONS) and item.owner not in known]
+    regional = {owner for item, owner in leaks if not item.type.startswith(_OF_ALL_REGIONS)}
+    owners = {*known, *regional} - {None}
+    before = {(item.type, item.id) for item in leaked}
+    return [
+        item
+        for item, owner in leaks
+        if item.type.startswith(_OF_ALL_REGIONS)
+        and owner not in owners
+        and (item.type, item.id) not in before
+    ]
 
 
 def _named_after(item: Item, instances: Iterable[str]) -> str | None:
@@ -157,6 +181,7 @@ class Source:
 
     name: str
     ask: Callable[[], Seen]
+    account: bool = False
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Source":
@@ -171,6 +196,7 @@ class Unanswered:
     place: str
     problem: str
     resolution: str | None
+    account: bool = False
 
     def document(self) -> dict[str, str | None]:
         """As `zave/inventory/v1` has it."""
@@ -182,7 +208,7 @@ def _everywhere(item: Item) -> tuple[str, str, str] | None:
 
     The ARN alone does not tell things apart: a rule's target has that of what it points to.
     """
-    arn = item.attributes.get("arn")
+    arn = "" if item.type.startswith(_OF_ALL_REGIONS) else item.attributes.get("arn")
     return None if arn is None else (item.type, item.id, arn)
 
 
@@ -217,7 +243,8 @@ class Everywhere:
 
         A role is every region's: the switch that it lives for may be in the one that did not answer.
         """
-        return [item for item in items if not (self.unanswered and item.type.startswith(_OF_ALL_REGIONS))]
+        silent = any(each.account for each in self.unanswered)
+        return [item for item in items if not (silent and item.type.startswith(_OF_ALL_REGIONS))]
 
     def delete(self, items: Sequence[Item]) -> list[tuple[Item, str]]:
         """Delete each where it is; return those that stay, with the reason.
@@ -243,5 +270,5 @@ def look_everywhere(sources: Iterable[Source]) -> Everywhere:
             seen.append(source.ask())
         except (PreconditionError, StepFailedError) as error:
             problem = ": ".join(filter(None, [error.brief, error.details]))
-            unanswered.append(Unanswered(source.name, problem, error.resolution))
+            unanswered.append(Unanswered(source.name, problem, error.resolution, source.account))
     return Everywhere(tuple(seen), tuple(unanswered))

@@ -105,10 +105,11 @@ def terraform_variables(
 
 def _dns(spec: "AwsSpec") -> dict[str, str] | None:
     """What external-dns may write: the names of the domain, in the one zone."""
-    if "external-dns" not in spec.gitops.extras:
+    zone, domain = spec.ingress.zone, spec.ingress.domain
+    # the spec refuses the extra without them; one on record may have been accepted before it did
+    if "external-dns" not in spec.gitops.extras or zone is None or domain is None:
         return None
-    # the spec refuses the extra without them
-    return {"zone_id": str(spec.ingress.zone), "domain": str(spec.ingress.domain)}
+    return {"zone_id": zone, "domain": domain}
 
 
 def _backups(spec: "AwsSpec") -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from zave.ui.table import table
 _PARTS: tuple[tuple[str, str, Tone | None], ...] = (
     ("expected", "expected: a live instance's own", None),
     ("standing", "standing: outlives instances by design", "dim"),
+    ("unclear", "unclear: free of charge, and their demo may live in a region not looked at", "dim"),
     ("leaks", "LEAKS: no live instance owns them", "bad"),
 )
 
@@ -17,12 +18,12 @@ def render_inventory(inventory: Mapping[str, Any], *, style: Style | None = None
     """A `zave/inventory/v1` document as text."""
     style = style or Style()
     unanswered = inventory.get("unanswered") or ()
-    if not unanswered and not any(inventory[key] for key, _, _ in _PARTS):
+    if not unanswered and not any(inventory.get(key) for key, _, _ in _PARTS):
         of = f" of {one_line(inventory['instance'])}" if inventory["instance"] else ""
         return "\n".join([style.paint(f"nothing{of} exists", "good"), *_looked_at(inventory, style)]) + "\n"
     lines: list[str] = []
     for key, title, tone in _PARTS:
-        things = inventory[key]
+        things = inventory.get(key)
         if not things:
             continue
         lines.append(style.paint(f"{title} ({len(things)})", tone))

@@ -44,11 +44,11 @@ def role(name: str) -> Item:
     return Item(type="aws_iam_role", id=name, name=name, owner="lost", attributes={"arn": arn})
 
 
-def silent(name: str, error: ZaveError) -> Source:
+def silent(name: str, error: ZaveError, *, account: bool = False) -> Source:
     def ask() -> Seen:
         raise error
 
-    return Source(name, ask)
+    return Source(name, ask, account=account)
 
 
 @pytest.mark.parametrize("kind", [PreconditionError, StepFailedError, UnreachableError])
@@ -102,8 +102,11 @@ def test_a_role_stays_while_the_region_of_its_switch_may_be_the_silent_one() -> 
     seen = Source.of(Place("east", [role("r"), volume("vol-1")]))
     whole = look_everywhere([seen])
     assert [item.id for item in whole.deletable(whole.items)] == ["r", "vol-1"]
-    part = look_everywhere([seen, silent("AWS eu-west-1", PreconditionError("no answer"))])
+    part = look_everywhere([seen, silent("AWS eu-west-1", PreconditionError("no answer"), account=True)])
     assert [item.id for item in part.deletable(part.items)] == ["vol-1"]
+    # no demo lives on a host
+    host = look_everywhere([seen, silent("qemu:///system", PreconditionError("no answer"))])
+    assert [item.id for item in host.deletable(host.items)] == ["r", "vol-1"]
 
 
 def test_switches_of_all_places_count() -> None:

@@ -42,6 +42,9 @@ _WITHOUT = (
     # a file of profiles that cannot be read
     "ConfigParseError",
     "ConfigNotFound",
+    "InvalidConfigError",
+    "InfiniteLoopConfigError",
+    "UnknownCredentialError",
     "SSOError",
     "TokenRetrievalError",
     "UnauthorizedSSOTokenError",
@@ -179,6 +182,11 @@ class Api:
 
         with self.told("sts", "credentials"):
             own = boto3.session.Session(profile_name=self._profile, region_name=self.region)
+            try:
+                own.get_credentials()
+            except (OSError, ValueError) as error:
+                # a `credential_process` that cannot be started, or prints no JSON
+                raise _without(f"sts:credentials: {clean(str(error))}") from error
             return own if self._assume is None else self._taken_on(own, self._assume)
 
     def _taken_on(self, own: Any, assume: Assumption) -> Any:
@@ -247,11 +255,7 @@ class Api:
     def _unanswered(self, error: Exception, service: str, operation: str) -> ZaveError:
         details = f"{service}:{operation}: {clean(str(error))}"
         if any(kind.__name__ in _WITHOUT for kind in type(error).__mro__):
-            return PreconditionError(
-                "there are no usable AWS credentials",
-                details=details,
-                resolution="`aws configure`, `aws sso login` or AWS_PROFILE gives zave some",
-            )
+            return _without(details)
         if type(error).__name__ in ("ParamValidationError", "UnknownServiceError"):
             return StepFailedError(f"{service}:{operation} was asked wrongly", details=details)
         return PreconditionError(
@@ -259,6 +263,14 @@ class Api:
             details=details,
             resolution="look at the network and at the region's health, then run the same command again",
         )
+
+
+def _without(details: str) -> PreconditionError:
+    return PreconditionError(
+        "there are no usable AWS credentials",
+        details=details,
+        resolution="`aws configure`, `aws sso login` or AWS_PROFILE gives zave some",
+    )
 
 
 def _expired(details: str) -> PreconditionError:
