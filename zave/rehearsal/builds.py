@@ -203,9 +203,10 @@ def _state(record: Mapping[str, Any]) -> Any:
 def _child_lives(run_id: str) -> bool:
     """Whether a build outlived its launcher, as one in the cloud does: it is known by its environment."""
     mark = f"{_RUN_VARIABLE}={run_id}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
+    # no glob of `*/environ`: pathlib raises where a process ends between its listing and the look at it
+    for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if mark in environment.read_bytes().split(b"\0"):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
                 return True
     return False
 

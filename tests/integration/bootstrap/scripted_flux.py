@@ -81,13 +81,13 @@ def _git(*words: object, options: dict[str, str]) -> None:
 
 
 def command_lines() -> str:
-    """Every command line that runs now."""
+    """Every command line that runs now. Here once more, as this file runs alone, as the program `flux`."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in Path("/proc").iterdir():
         try:
-            found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
         except OSError:
-            continue
+            continue  # not a process, or no longer one
     return "\n".join(found)
 
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.system.debian_image import UnavailableError, debian_image, mounted
+from tests.system.processes import command_lines
 from zave.images.store import Store, StoredImage
 
 pytestmark = pytest.mark.machine
@@ -63,15 +64,7 @@ class Builder:
 
     def machines(self) -> list[str]:
         """Command lines of the QEMUs whose disk is in the state directory."""
-        return [line for line in _command_lines() if "qemu-system" in line and str(self.state) in line]
-
-
-def _command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
+        return [line for line in command_lines() if "qemu-system" in line and str(self.state) in line]
 
 
 def kill_in_the_middle(builder: Builder, base: Path) -> None:
