@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from zave.aws.bundle import Bundle
+from zave.aws.cluster_made import ClusterFirst
 from zave.aws.keys import (
     baseline_key,
     check_key,
@@ -326,11 +327,22 @@ class Destroyer:
         )
         try:
             terraform.init()
-            plan = terraform.plan(destroy=True)
-            if plan.has_changes:
-                terraform.apply(plan)
+            first = self._cluster_first()
+            if first.needed():
+                self.gear.say("the cluster goes first, as things that it made still stand")
+                _destroy(terraform, targets=first.targets)
+                first.clear(say=self.gear.say, beat=lock.beat)
+            _destroy(terraform)
         except (StepFailedError, PreconditionError) as error:
             self.gear.say(f"{error.brief}: the sweep deletes what is left")
+
+    def _cluster_first(self) -> ClusterFirst:
+        return ClusterFirst(
+            self._cloud.inventory,
+            self._clock,
+            self._instance,
+            baseline=lambda: read_baseline(self._bucket, self._instance),
+        )
 
     # the end
 
@@ -374,6 +386,12 @@ class Destroyer:
         """What is the instance's and does not go by itself."""
         items = self._cloud.inventory.items()
         return [i for i in items if belongs(i, self._instance, baseline=baseline) and i.state != PENDING]
+
+
+def _destroy(terraform: Terraform, *, targets: Sequence[str] = ()) -> None:
+    plan = terraform.plan(destroy=True, targets=targets)
+    if plan.has_changes:
+        terraform.apply(plan)
 
 
 def _json(value: Any) -> bytes:

@@ -114,7 +114,8 @@ def read_baseline(bucket: Bucket, instance: str) -> frozenset[Identity]:
 class Sweep:
     """Deletes one instance's things in passes, blind to what depends on what.
 
-    `say` is told what is deleted; `beat` is called often, and may raise to stop the sweep.
+    `say` is told what is deleted; `beat` is called often, and may raise to stop the sweep. `only` says
+    what of the instance's it is about; all of it by default.
     """
 
     inventory: Inventory
@@ -123,6 +124,7 @@ class Sweep:
     baseline: frozenset[Identity]
     say: Callable[[str], None]
     beat: Callable[[], None] = lambda: None
+    only: Callable[[Item], bool] = lambda item: True
     _asked: dict[Identity, Item] = field(default_factory=dict)
     _reasons: dict[Identity, str] = field(default_factory=dict)
 
@@ -152,7 +154,7 @@ class Sweep:
 
     def _own(self) -> list[Item]:
         items = self.inventory.items()
-        return [item for item in items if belongs(item, self.instance, baseline=self.baseline)]
+        return [i for i in items if belongs(i, self.instance, baseline=self.baseline) and self.only(i)]
 
     def _pass(self, items: Sequence[Item]) -> None:
         for item in items:

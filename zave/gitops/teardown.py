@@ -211,7 +211,8 @@ class Teardown:
     def _leave_to_the_sweep(self, what: str) -> None:
         self.watch.notice(
             "warning",
-            f"the API of {self.instance} {what}: what its cluster made outside is left to the sweep",
+            f"the API of {self.instance} {what}: what its cluster made outside is deleted without its help,"
+            " at the latest by the sweep",
         )
 
     # words and time

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zave.aws.bundle import InstanceFacts
-from zave.aws.cluster_made import made_by_cluster
+from zave.aws.cluster_made import ClusterFirst, made_by_cluster
 from zave.aws.locks import LONGEST_APPLY
 from zave.aws.places import Place, look_at_places
 from zave.aws.preconditions import Finding, Wanted, Window, look, stopped
+from zave.aws.sweep import read_baseline
 from zave.clock import rfc3339
 from zave.cost.catalogue import Catalogue, Support
 from zave.cost.estimate import Estimate, estimate
@@ -166,6 +167,12 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
         inputs=lambda: document,
         meanwhile=None if publication is None else publication.make,
         planned=demo.priced,
+        cluster_first=ClusterFirst(
+            site.tools.inventory,
+            site.tools.clock,
+            instance,
+            baseline=lambda: read_baseline(cloud.bucket, instance),
+        ),
         needs=("ttl-switch",),
     )
     steps: list[Step] = [

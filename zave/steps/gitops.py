@@ -82,7 +82,9 @@ class GitOps:
     def undo(self, run: StepRun) -> None:
         """Take Flux and what it owns outside the cluster away, before Terraform destroys."""
         if self.flux is None:
-            self._watch(run).notice("warning", f"{_NO_WAY_IN}: what the cluster made is left to the sweep")
+            self._watch(run).notice(
+                "warning", f"{_NO_WAY_IN}: what the cluster made is deleted without its help"
+            )
             return
         Teardown(
             flux=self.flux,

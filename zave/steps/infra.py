@@ -1,11 +1,11 @@
 """Step `infra`: what Terraform makes, and what a crash may have left between its state and the world."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zave.engine.execute import CUT_OFF
 from zave.engine.step import Probe, StepRun, digest
@@ -19,6 +19,9 @@ from zave.steps.site import Site
 from zave.tools.terraform import Plan, Terraform
 from zave.tools.terraform_json import DoubtedApplyError, TerraformEvent
 from zave.tools.terraform_state import StateGuard, StateSeal
+
+if TYPE_CHECKING:
+    from zave.aws.cluster_made import ClusterFirst
 
 SEAL = "terraform.seal"
 # stands from before Terraform writes until what it wrote was verified
@@ -72,6 +75,7 @@ class Infra:
     only when the step is planned. `meanwhile` is what else can be made while Terraform is at work, and
     must be right before anything is created; `planned` is shown each plan before it is applied. `ready`
     raises where the platform cannot be worked on: to Terraform its things would then look deleted.
+    `cluster_first` is for a platform where a cluster makes things outside of itself.
     """
 
     site: Site
@@ -81,6 +85,7 @@ class Infra:
     meanwhile: Callable[[], object] | None = None
     ready: Callable[[], object] | None = None
     planned: Callable[[Plan, StepRun], None] | None = None
+    cluster_first: "ClusterFirst | None" = None
     name: str = "infra"
     needs: tuple[str, ...] = ("render", "image")
     _ahead: list[_Ahead] = field(default_factory=list, init=False, repr=False)
@@ -184,7 +189,14 @@ class Infra:
         self._require_ready()
         run.say("terraform init")
         terraform.init()
-        plan = terraform.plan(destroy=True)
+        if self.cluster_first is not None and self.cluster_first.needed():
+            run.say("the cluster goes first, as things that it made still stand")
+            self._destroy(terraform, run, targets=self.cluster_first.targets)
+            self.cluster_first.clear(say=run.say, beat=run.check)
+        self._destroy(terraform, run)
+
+    def _destroy(self, terraform: Terraform, run: StepRun, *, targets: Sequence[str] = ()) -> None:
+        plan = terraform.plan(destroy=True, targets=targets)
         run.check()
         if plan.has_changes:
             self._apply(terraform, plan, run)
@@ -280,8 +292,15 @@ def show(event: TerraformEvent, *, step: str, emit: Emit) -> None:
         emit(Notice("warning", event.summary or event.text, step=step))
 
 
-# a provider from a local mirror is locked for this machine's platform only, which is all zave needs
-_NOISE = frozenset({"Incomplete lock file information for providers"})
+# a provider from a local mirror is locked for this machine's platform only, which is all zave needs; a part
+# that is destroyed first is always followed by the rest
+_NOISE = frozenset(
+    {
+        "Incomplete lock file information for providers",
+        "Resource targeting is in effect",
+        "Applied changes may be incomplete",
+    }
+)
 _STATES: Mapping[str, ResourceState] = {
     "apply_start": "started",
     "apply_progress": "progress",

@@ -236,8 +236,9 @@ class FakeTerraform:
     def init(self) -> bool:
         return True
 
-    def plan(self, *, destroy: bool = False) -> Any:
+    def plan(self, *, destroy: bool = False, targets: Sequence[str] = ()) -> Any:
         assert destroy
+        assert not targets, "nothing here was made by a cluster"
         return _FakePlan(has_changes=True)
 
     def apply(self, plan: "_FakePlan") -> None:
