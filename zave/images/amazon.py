@@ -4,12 +4,12 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from zave.clock import rfc3339
-from zave.errors import PreconditionError, StepFailedError, UsageError
+from zave.clock import from_rfc3339, rfc3339
+from zave.errors import PreconditionError, StepFailedError, UsageError, ZaveError
 from zave.images.workshop import Order, Workshop
 from zave.ports import Artifact, ImageRequest
 from zave.ports.machines import Say
@@ -17,6 +17,8 @@ from zave.text import clean
 
 TAG = "zave:image"
 FINGERPRINT_TAG = "zave:fingerprint"
+ACCEPTED_TAG = "zave:lynis"
+"""Put on by zave once it has judged an AMI: Packer registers each one, whatever comes of it."""
 
 # Packer's artifact `id`: region:ami, several of them joined by commas
 _AMI = re.compile(r"(?:^|,)[a-z]{2}(?:-[a-z]+)+-[0-9]:(ami-[0-9a-f]{8,17})(?:$|,)")
@@ -40,8 +42,9 @@ class AmazonImages:
     workshop: Workshop
 
     def find(self, request: ImageRequest) -> Artifact | None:
-        """The account's newest available AMI with this fingerprint."""
-        found = self._images([{"Name": f"tag:{FINGERPRINT_TAG}", "Values": [request.fingerprint]}])
+        """The account's newest available AMI with this fingerprint; one that was not accepted is none."""
+        accepted = {"Name": "tag-key", "Values": [ACCEPTED_TAG]}
+        found = self._images([_made_as(request), accepted])
         return found[0] if found else None
 
     def build(self, request: ImageRequest, *, say: Say) -> Artifact:
@@ -53,12 +56,15 @@ class AmazonImages:
             if found is not None:
                 return found
             self._end_leftovers(say)
-            with self.workshop.built(order, say=say) as built:
-                ami = _ami_of(built.artifact)
-                if built.version < _IMDS_SINCE:
-                    with _told("require IMDSv2 of the AMI"):
-                        self.ec2().modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
-            return self._one(ami)
+            began = self.workshop.clock.now()
+            self._remove_rejected(request, say, before=began - timedelta(hours=_LONGEST_BUILD_HOURS))
+            try:
+                return self._accepted(order, say)
+            except ZaveError:
+                # the build's own error is what counts: what cannot be removed now, the next build removes
+                with contextlib.suppress(ZaveError):
+                    self._remove_rejected(request, say, after=began)
+                raise
 
     def pin(self, base: str, *, source: Path | None, say: Say) -> None:
         """Raise UsageError: the base of an AMI is found by owner and name when it is built."""
@@ -98,6 +104,35 @@ class AmazonImages:
                 for snapshot in snapshots:
                     _delete_snapshot(ec2, snapshot)
             self._remove_orphans(ec2, artifact)
+
+    def _accepted(self, order: Order, say: Say) -> Artifact:
+        with self.workshop.built(order, say=say) as built:
+            ami = _ami_of(built.artifact)
+            made = self._one(ami)
+            if built.version < _IMDS_SINCE:
+                with _told("require IMDSv2 of the AMI"):
+                    self.ec2().modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
+            with _told("mark the AMI as accepted"):
+                mark = {"Key": ACCEPTED_TAG, "Value": str(built.report.hardening_index)}
+                self.ec2().create_tags(Resources=[ami], Tags=[mark])
+            return made
+
+    def _remove_rejected(
+        self,
+        request: ImageRequest,
+        say: Say,
+        *,
+        before: datetime | None = None,
+        after: datetime | None = None,
+    ) -> None:
+        """Remove AMIs of the request that nobody accepted: of killed builds, and of this one if it failed."""
+        accepted = {each.location for each in self._images([{"Name": "tag-key", "Values": [ACCEPTED_TAG]}])}
+        for each in self._images([_made_as(request)]):
+            made = from_rfc3339(each.built_at)
+            if each.location in accepted or (before and made >= before) or (after and made < after):
+                continue
+            say(f"removing {each.location}, which was built and not accepted", None)
+            self.remove(each)
 
     def _end_leftovers(self, say: Say) -> None:
         """Terminate the instances of builds that were killed, by any machine: they cost money by the hour."""
@@ -152,6 +187,10 @@ class AmazonImages:
                 resolution="see whether both use the same account and region (AWS_PROFILE, AWS_REGION)",
             )
         return found[0]
+
+
+def _made_as(request: ImageRequest) -> Mapping[str, Any]:
+    return {"Name": f"tag:{FINGERPRINT_TAG}", "Values": [request.fingerprint]}
 
 
 def _ami_of(artifact: Mapping[str, str]) -> str:

@@ -131,6 +131,10 @@ def check_no_identity(root: Path) -> None:
     hashes = [line.split(":")[1] for line in lines(root / "etc/shadow")]
     # locked, each of them: neither a password nor an empty one
     assert [value for value in hashes if not value.startswith(("!", "*"))] == []
+    # PAM would turn away a key whose account has a password of that age, even a locked one
+    ages = [line.split(":")[4] for line in lines(root / "etc/shadow")]
+    assert set(ages) <= {"", "99999"}
+    assert "PASS_MAX_DAYS 99999" in lines(root / "etc/login.defs")
 
 
 def check_hardened(root: Path) -> None:

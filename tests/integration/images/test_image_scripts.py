@@ -68,3 +68,33 @@ def test_a_script_run_alone_and_again_changes_nothing_more(script: str, tmp_path
         run(script, root)
         assert system_of(root) == first
         assert [name for name in EXPECTED[script] if name not in first or name in before] == []
+
+
+def test_no_account_is_ever_too_old_for_its_key(tmp_path: Path) -> None:
+    """A machine that an earlier version hardened, and an account that cloud-init makes after the script."""
+    try:
+        image = debian_image(tmp_path)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    raw = tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", image, raw], check=True)
+    with mounted(raw, tmp_path / "root") as root:
+        seen_by_host(root)
+        definitions = root / "etc/login.defs"
+        kept = [line for line in definitions.read_text().splitlines() if not line.startswith("PASS_MAX_DAYS")]
+        definitions.write_text("\n".join([*kept, "PASS_MAX_DAYS 365", ""]))
+        in_root(root, "useradd", "--create-home", "before")
+        in_root(root, "useradd", "owner")
+        in_root(root, "usermod", "--password", "$6$aHashOfAPassword", "owner")
+        shutil.copy(SCRIPTS / "harden-os.sh", root / "srv")
+        run("harden-os.sh", root)
+        in_root(root, "useradd", "--create-home", "after")
+        fields = [line.split(":") for line in (root / "etc/shadow").read_text().splitlines()]
+        oldest = {name: maximum for name, _, _, _, maximum, *_ in fields}
+        assert (oldest["before"], oldest["after"]) == ("99999", "99999")
+        # whoever does have a password keeps its age
+        assert oldest["owner"] == "365"
+
+
+def in_root(root: Path, *argv: str) -> None:
+    subprocess.run(["chroot", str(root), *argv], check=True, capture_output=True)

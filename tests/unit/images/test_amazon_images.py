@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def amazon(ec2: Any, work: Workbench) -> AmazonImages:
     return AmazonImages(ec2=lambda: ec2, workshop=work.workshop)
 
 
-def ami(ec2: Any, name: str, *, fingerprint: str | None = None) -> str:
+def ami(ec2: Any, name: str, *, fingerprint: str | None = None, accepted: bool = True) -> str:
     """An AMI with a snapshot, tagged as zave's template tags them where it has a fingerprint."""
     base = ec2.register_image(Name=f"base of {name}", RootDeviceName="/dev/sda1")["ImageId"]
     instance = ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"][0]
@@ -63,6 +64,8 @@ def ami(ec2: Any, name: str, *, fingerprint: str | None = None) -> str:
         tags = {"zave:image": "k3s-base", "zave:base": "ubuntu-24.04", "zave:fingerprint": fingerprint}
         pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
         ec2.create_tags(Resources=[made, *snapshots_of(ec2, made)], Tags=pairs)
+        if accepted:
+            ec2.create_tags(Resources=[made], Tags=[{"Key": "zave:lynis", "Value": "80"}])
     return made
 
 
@@ -201,6 +204,58 @@ def test_a_second_build_finds_the_first(ec2: Any, amazon: AmazonImages, work: Wo
     made = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint)
     assert amazon.build(request, say=work.bench.say).location == made
     assert work.builds() == 0
+
+
+def test_an_ami_that_lynis_rejects_goes_and_is_never_current(
+    ec2: Any, amazon: AmazonImages, work: Workbench
+) -> None:
+    """Packer registers and tags an AMI before anybody has judged it."""
+    request = work.request(builder="amazon-ebs")
+    finished = ami(ec2, "zave-k3s-base-other", fingerprint="e" * 64)
+    made = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint, accepted=False)
+    snapshots = snapshots_of(ec2, made)
+    work.told(artifact={"id": f"us-east-1:{made}"}, version="1.11.0", lynis=40)
+    set_clock(work, ec2, made, hours=-0.5)
+
+    assert amazon.find(request) is None
+    with pytest.raises(StepFailedError, match="hardening index of 40"):
+        amazon.build(request, say=work.bench.say)
+
+    assert own(ec2) == [finished]
+    assert not [each for each in snapshots if there(ec2, each)]
+    # and the next run builds
+    again = ami(ec2, "zave-k3s-base-2", fingerprint=request.fingerprint, accepted=False)
+    work.told(artifact={"id": f"us-east-1:{again}"}, version="1.11.0", lynis=80)
+    assert amazon.build(request, say=work.bench.say).location == again
+    assert work.builds() == 2
+    found = amazon.find(request)
+    assert found is not None
+    assert found.location == again
+
+
+def test_the_ami_of_a_killed_build_goes_and_one_in_the_making_stays(
+    ec2: Any, amazon: AmazonImages, work: Workbench
+) -> None:
+    request = work.request(builder="amazon-ebs")
+    killed = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint, accepted=False)
+    made = ami(ec2, "zave-k3s-base-2")
+    work.told(artifact={"id": f"us-east-1:{made}"}, version="1.11.0")
+    # by another machine, perhaps
+    set_clock(work, ec2, killed, hours=1)
+    assert amazon.build(request, say=work.bench.say).location == made
+    assert killed in own(ec2)
+
+    set_clock(work, ec2, killed, hours=4)
+    assert amazon.build(request, say=work.bench.say).location == made
+    assert own(ec2) == [made]
+    assert f"removing {killed}" in work.bench.say.text
+
+
+def set_clock(work: Workbench, ec2: Any, image: str, *, hours: float) -> None:
+    """Move the clock to so many hours after an AMI was made."""
+    [found] = ec2.describe_images(ImageIds=[image])["Images"]
+    made, clock = datetime.fromisoformat(found["CreationDate"]), work.bench.clock
+    clock.sleep((made - clock.now()).total_seconds() + hours * 3600)
 
 
 def test_instances_of_killed_builds_are_ended_and_younger_ones_are_not(
