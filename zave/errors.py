@@ -105,6 +105,10 @@ class PreconditionError(ZaveError):
     exit_code = ExitCode.PRECONDITION
 
 
+class RefusedChangeError(PreconditionError):
+    """A change that what stands cannot go through; nothing was touched."""
+
+
 class ToolMissingError(PreconditionError):
     """A program is missing or older than the oldest version that works."""
 

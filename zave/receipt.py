@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ def receipt(settlement: Settlement, subject: Subject, *, at: str, sources: Seque
         "deleted": list(settlement.deleted),
         "accepted": list(settlement.accepted),
         "leaks": list(settlement.leaks),
-        "usd_per_day_leaking": round(sum(leak["usd_per_day"] for leak in settlement.leaks), 4),
+        "usd_per_day_leaking": round(sum(leak["usd_per_day"] or 0.0 for leak in settlement.leaks), 4),
         "inventory_sources": list(sources),
     }
     return {**document, "sha256": receipt_digest(document)}
@@ -51,3 +51,13 @@ def receipt_digest(document: dict[str, Any]) -> str:
     """The SHA-256 that a receipt carries: of everything in it but the hash itself."""
     body = {key: value for key, value in document.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def leaking_cost(document: Mapping[str, Any]) -> str:
+    """What the leaks of a receipt cost, in words; a price that is not known is not 0."""
+    unknown = sum(leak["usd_per_day"] is None for leak in document["leaks"])
+    known = f"${document['usd_per_day_leaking']:.2f} a day"
+    if not unknown:
+        return known
+    without = f"{unknown} of them without a known price"
+    return without if unknown == len(document["leaks"]) else f"at least {known}, {without}"

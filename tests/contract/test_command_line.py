@@ -108,6 +108,7 @@ def test_each_kind_of_error_has_its_code() -> None:
         "DifferencesError": 3,
         "LockedError": 4,
         "PreconditionError": 5,
+        "RefusedChangeError": 5,
         "NoBucketError": 5,
         "ToolMissingError": 5,
         "StateError": 5,

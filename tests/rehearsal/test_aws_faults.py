@@ -106,6 +106,17 @@ def test_a_load_balancer_that_stays_is_a_leak_with_its_price_and_a_way_out(demo_
     assert leaking.receipt["usd_per_day_leaking"] >= balancer["usd_per_day"]
     after = demo_lab.status()
     assert (after["phase"], after["switch"]["armed"]) == ("failed", True)
+    # the sweep shows the same things at the same price
+    swept = demo_lab.zave("sweep", INSTANCE, "--rehearse", "-o", "json")
+    assert swept.exit_code == LEAK, swept.told()
+    found = swept.documents[0]
+    assert {(each["type"], each["id"]): each["usd_per_day"] for each in found["leaks"]} == {
+        (each["type"], each["id"]): each["usd_per_day"] for each in leaking.receipt["leaks"]
+    }
+    assert found["expected"] == []
+    months = {each["type"]: each["usd_per_month"] for each in found["standing"]}
+    assert months["aws_s3_bucket"] > 0
+    assert months["aws_iam_role"] == 0
 
     demo_lab.ok("rehearse", "faults", "clear")
     again = demo_lab.end()
@@ -113,6 +124,14 @@ def test_a_load_balancer_that_stays_is_a_leak_with_its_price_and_a_way_out(demo_
     assert again.receipt["leaks"] == []
     assert demo_lab.parts() == []
     assert not demo_lab.status()["switch"]["armed"]
+
+
+def test_a_leak_without_a_known_price_is_not_free(demo_lab: AwsLab) -> None:
+    leaking = demo_lab.end("--fault", "refuse delete aws_cloudwatch_log_group")
+    assert leaking.exit_code == LEAK, leaking.told()
+    (group,) = leaking.receipt["leaks"]
+    assert (group["type"], group["usd_per_day"]) == ("aws_cloudwatch_log_group", None)
+    assert "(1 of them without a known price)" in leaking.error["brief"]
 
 
 def test_a_lost_state_lock_keeps_nobody_from_ending_the_demo(stages: Stages) -> None:

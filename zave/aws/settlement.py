@@ -6,7 +6,7 @@ from typing import Any
 from zave.aws.sweep import Swept
 from zave.errors import LeakError
 from zave.ports import Inventory, Item
-from zave.receipt import Settlement
+from zave.receipt import Settlement, leaking_cost
 
 
 def settlement(
@@ -16,7 +16,7 @@ def settlement(
     *,
     price: Callable[[Item], float | None],
 ) -> Settlement:
-    """The receipt's three lists. `going` is what was to be deleted; `price` is USD an hour."""
+    """The receipt's three lists. `going` is what was to be deleted; `price` is USD an hour, if known."""
     kept = {(item.type, item.id) for item in swept.accepted}
     kept |= {(refusal.item.type, refusal.item.id) for refusal in swept.left}
     gone = {(thing["type"], thing["id"]): dict(thing) for thing in going}
@@ -25,8 +25,7 @@ def settlement(
         deleted=[thing for key, thing in gone.items() if key not in kept],
         accepted=[accepted_document(item) for item in swept.accepted],
         leaks=[
-            leak_document(refusal.item, inventory, usd_per_hour=price(refusal.item) or 0.0)
-            for refusal in swept.left
+            leak_document(refusal.item, inventory, usd_per_hour=price(refusal.item)) for refusal in swept.left
         ],
     )
 
@@ -36,11 +35,11 @@ def accepted_document(item: Item) -> dict[str, Any]:
     return {**_document(item), "reason": "pending deletion", "until": item.attributes.get("until")}
 
 
-def leak_document(item: Item, inventory: Inventory, *, usd_per_hour: float) -> dict[str, Any]:
-    """One thing that should be gone: what it costs, how a person deletes it."""
+def leak_document(item: Item, inventory: Inventory, *, usd_per_hour: float | None) -> dict[str, Any]:
+    """One thing that should be gone: what it costs, if that is known, and how a person deletes it."""
     return {
         **_document(item),
-        "usd_per_day": round(usd_per_hour * 24, 4),
+        "usd_per_day": None if usd_per_hour is None else round(usd_per_hour * 24, 4),
         "how_to_delete": inventory.how_to_delete(item),
     }
 
@@ -53,7 +52,7 @@ def leak_error(swept: Swept, receipt: Mapping[str, Any], inventory: Inventory) -
     ]
     return LeakError(
         f"{len(swept.left)} of {receipt['instance']} still stand after the teardown "
-        f"({receipt['usd_per_day_leaking']:.2f} USD a day)",
+        f"({leaking_cost(receipt)})",
         details="\n".join(lines),
         where=inventory.source,
         resolution="the schedule stays and fires again; or delete by hand what is listed",

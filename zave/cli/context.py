@@ -350,9 +350,7 @@ class Context:
         """Every place that a sweep can look at; of a recorded instance only where it lives."""
         if not self.options.rehearse:
             return self.real.sources(self.store, instance=instance)
-        from zave.lifecycle.inventory import Source
-
-        return [Source.of(inventory) for inventory in self.rehearsed.inventories()]
+        return self.rehearsed.sources()
 
     def images_here(self) -> "Sequence[Artifact]":
         """The images that are no part of an account's inventory."""

@@ -56,6 +56,12 @@ PROGRAMS = (
         "packer", ("version",), "building images", "install Packer 1.6.6 or later, e.g. the package packer"
     ),
     Program(
+        "gpgv",
+        ("--version",),
+        "the vendor's signature, when an image of Ubuntu's is used first",
+        "install the package gpgv (Debian, Ubuntu) or gnupg2 (Fedora)",
+    ),
+    Program(
         "kubectl",
         ("version", "--client"),
         "looking into the cluster",
@@ -91,7 +97,7 @@ def look(zave: Context, env: str | None) -> list[Finding]:
         return [*findings, _plugin(), *_room(zave, env, spec), *_account(zave, env, spec)]
     findings += _programs(zave, spec)
     if spec is None or spec.platform == "libvirt-k3s":
-        findings += [_kvm(zave.runner), _libvirt(spec), *_room(zave, env, spec)]
+        findings += [*_keys(spec), _kvm(zave.runner), _libvirt(spec), *_room(zave, env, spec)]
     findings += [*_account(zave, env, spec), *_handover(zave, env, spec)]
     return findings
 
@@ -168,7 +174,7 @@ def _plugin() -> Finding:
 def _programs(zave: Context, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
     for program in PROGRAMS:
         path = shutil.which(program.name)
-        needed = spec is not None and _needs(spec, program.name)
+        needed = spec is not None and _needs(zave, spec, program.name)
         if path is None:
             level: Level = "missing" if needed else "warning"
             yield Finding(
@@ -180,14 +186,40 @@ def _programs(zave: Context, spec: "LibvirtSpec | AwsSpec | None") -> Iterator[F
             )
 
 
-def _needs(spec: "LibvirtSpec | AwsSpec", program: str) -> bool:
-    image: Any = getattr(spec, "image", None)
-    wanted = {
-        "git": spec.gitops.repository not in (None, "local"),
-        "ssh": spec.platform == "libvirt-k3s",
-        "packer": image is not None and image.source == "packer",
-    }
-    return wanted.get(program, False)
+def _needs(zave: Context, spec: "LibvirtSpec | AwsSpec", program: str) -> bool:
+    if program == "git":
+        return spec.gitops.repository not in (None, "local")
+    if spec.platform != "libvirt-k3s":
+        return False
+    if program == "packer":
+        return spec.image.source == "packer"
+    return program == "ssh" or (program == "gpgv" and _must_be_proven(zave, spec.image.base))
+
+
+def _must_be_proven(zave: Context, base: str) -> bool:
+    """Whether the image is yet to be pinned, and its vendor signs it."""
+    from zave.images.vendor import publication_of
+
+    try:
+        pinned = zave.real.images().local.bases.pinned(base)
+        return pinned is None and publication_of(base).signature is not None
+    except ZaveError:
+        return False  # told where the image is asked for
+
+
+def _keys(spec: "LibvirtSpec | AwsSpec | None") -> Iterator[Finding]:
+    """Whether the public keys that may log in can be read."""
+    if spec is None or spec.platform != "libvirt-k3s":
+        return
+    from zave.platforms.libvirt_values import ssh_keys
+
+    try:
+        keys = ssh_keys(spec, Path.home())
+    except ZaveError as error:
+        yield Finding("ssh keys", "missing", error.brief, error.resolution, needed=True)
+        return
+    number = f"{len(keys)} public key{'s' if len(keys) > 1 else ''}"
+    yield Finding("ssh keys", "ok", f"{number} of {', '.join(spec.ssh.keys)} may log in", needed=True)
 
 
 def _version(runner: "ProcessRunner", path: str, program: Program) -> str:

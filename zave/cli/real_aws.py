@@ -317,7 +317,7 @@ def _asked(cloud: "Callable[[], LiveCloud]") -> "Callable[[], Seen]":
     def ask() -> Seen:
         found = cloud()
         armed = frozenset(schedule.instance for schedule in found.switchboard.schedules())
-        return Seen(found.inventory, tuple(found.inventory.items()), armed)
+        return Seen(found.inventory, tuple(found.inventory.items()), armed, found.region)
 
     return ask
 

@@ -13,7 +13,7 @@ from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
 
 if TYPE_CHECKING:
-    from zave.ports import Inventory
+    from zave.lifecycle import inventory
     from zave.ports.flux import Repository, Source
     from zave.process import ProcessRunner
     from zave.rehearsal.cloud import SimulatedCloud
@@ -111,14 +111,18 @@ class Rehearsed:
             "repository": _BesideTheWorld(self.world.folder / "repository", spec.gitops.branch, self._runner),
         }
         if spec.platform == "libvirt-k3s":
+            from zave.k3s.versions import check_step
             from zave.rehearsal.machines import SimulatedMachines, SimulatedReleases
+
+            def check(present: str, release: str, machine: str) -> None:
+                check_step(present, release, machine=machine)
 
             hypervisor = SimulatedHypervisor(self.world)
             return Tools(
                 **common,  # type: ignore[arg-type]
                 inventory=hypervisor,
                 hypervisor=hypervisor,
-                machines=SimulatedMachines(self.world, instance=folder.root.name),
+                machines=SimulatedMachines(self.world, instance=folder.root.name, check=check),
                 releases=SimulatedReleases(),
             )
         from zave.aws.identity import identity
@@ -134,13 +138,15 @@ class Rehearsed:
             facts=SimulatedFacts(self.world),
         )
 
-    def inventories(self) -> "list[Inventory]":
+    def sources(self) -> "list[inventory.Source]":
         """Everything that can be swept: the host, and the account once anything is in it."""
+        from zave.lifecycle.inventory import Source
         from zave.rehearsal.hypervisor import SimulatedHypervisor
 
-        found: list[Inventory] = [SimulatedHypervisor(self.world)]
+        found = [Source.of(SimulatedHypervisor(self.world))]
         if self.world.things(provider="aws"):
-            found.append(self.cloud(region=_REGION, account=_ACCOUNT).inventory)
+            account = self.cloud(region=_REGION, account=_ACCOUNT).inventory
+            found.append(Source.of(account, region=_REGION))
         return found
 
     def cloud(self, *, region: str = _REGION, account: str = _ACCOUNT) -> "SimulatedCloud":

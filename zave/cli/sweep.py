@@ -33,11 +33,13 @@ def command(
     """
     zave = Context(options_of(context))
     instance = zave.checked(env)
+    from zave.cost.rates import Rates
     from zave.lifecycle.inventory import look_everywhere, sweep
     from zave.ui.document import show
     from zave.ui.inventory import render_inventory
 
     sources, images = zave.sources(instance), zave.images_here()
+    rates = Rates(zave.clock.now(), zave.directory.prices)
     everywhere = look_everywhere(sources)
     found = sweep(zave.store, everywhere.items, images, instance=instance, armed=everywhere.armed)
     going = everywhere.deletable(found.leaks) if delete else []
@@ -45,7 +47,9 @@ def command(
     if delete and kept:
         sys.stderr.write(f"warning: {kept} roles stay: their demo may live where no account answered\n")
     if going:
-        sys.stderr.write(render_inventory(found.document(instance=instance, everywhere=everywhere)))
+        sys.stderr.write(
+            render_inventory(found.document(instance=instance, everywhere=everywhere, rates=rates))
+        )
         ask = zave.screens.asker(yes=yes)
         if ask is not None:
             ask(f"Delete {len(going)} leaked resources?")
@@ -60,7 +64,7 @@ def command(
             armed=everywhere.armed,
             leaked=leaked,
         )
-    document = found.document(instance=instance, everywhere=everywhere)
+    document = found.document(instance=instance, everywhere=everywhere, rates=rates)
     show(document, render_inventory, settings=zave.settings)
     _end(found, everywhere)
 

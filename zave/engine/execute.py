@@ -29,7 +29,7 @@ _PARALLEL_STEPS = 4
 class Execution:
     """One run over one instance: where it records, whom it tells, how it is stopped.
 
-    `force` is handed to every step.
+    `force` and `agreed` are handed to every step.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Execution:
     estimates: Mapping[str, float] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     force: bool = False
+    agreed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _run_task(execution: Execution, task: _Task, outputs: Mapping[str, Mapping[s
         stop=execution.stop,
         step=name,
         force=execution.force,
+        agreed=execution.agreed,
     )
     started, virtual_start = time.monotonic(), execution.clock.now()
 

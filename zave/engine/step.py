@@ -26,7 +26,8 @@ class StepRun:
 
     `outputs` are those of the steps that it needs (and theirs), `log` is its own log file,
     `cut_off` tells that an earlier attempt at this step never came to its end, `force` that the user wants
-    an undo to go on past what does not let go.
+    an undo to go on past what does not let go. `agreed` names what the user was told would be lost, and said
+    yes to; None where nobody was asked.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class StepRun:
     stop: threading.Event = field(default_factory=threading.Event)
     step: str = ""
     force: bool = False
+    agreed: frozenset[str] | None = None
 
     def say(self, text: str, fraction: float | None = None) -> None:
         """Tell people what happens now."""
@@ -87,6 +89,24 @@ class Explaining(Protocol):
 
     def change(self, outputs: Mapping[str, Any]) -> str | None:
         """What changed since the step was done with `outputs`; None when it cannot say."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A step on whose outputs a plan of others depends, and which knows them before it runs."""
+
+    def foreseen(self) -> dict[str, Any]:
+        """The outputs that `do` would have now. What is not known yet equals nothing that ever was."""
+        ...
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """A step that refuses some changes to what it made, before anything is done about them."""
+
+    def require(self) -> None:
+        """Raise RefusedChangeError when what is wanted cannot be made of what stands. Milliseconds."""
         ...
 
 

@@ -55,8 +55,12 @@ wc -c <"$folder/data"
 _SEND = "cat /var/lib/zave/snapshot/data"
 _CLEAN = "rm -rf /var/lib/zave/snapshot /var/lib/zave/restore"
 
+# an etcd whose folder is lost is still one: its configuration says so
 _IDENTIFY = """
-if [ -d /var/lib/rancher/k3s/server/db/etcd ]; then echo etcd; else echo sqlite; fi
+cd /etc/rancher/k3s
+if [ -d /var/lib/rancher/k3s/server/db/etcd ]; then echo etcd
+elif grep -qsE '^(cluster-init: true|server:)' config.yaml config.yaml.d/*.yaml; then echo etcd
+else echo sqlite; fi
 k3s --version | awk 'NR == 1 { print $3 }'
 sha256sum </var/lib/rancher/k3s/server/tls/server-ca.crt
 """
@@ -74,27 +78,63 @@ tail -c +4097 >/var/lib/zave/restore/data
 _STOP = "systemctl stop k3s-token.path k3s.service"
 _START = "systemctl --no-block start k3s-token.path k3s.service"
 
-# what was there stays beside it
+_FORMER = "/var/lib/rancher/k3s/server/db.before-restore-"
+
+# $1 names the folder beside the datastore in which what was there stays; whole or not at all
 _PUT_SQLITE = """
 umask 077
-cd /var/lib/rancher/k3s/server/db
-former=/var/lib/rancher/k3s/server/db.before-restore
-rm -rf "$former"
-mkdir "$former"
-for file in state.db state.db-wal state.db-shm; do
-  [ ! -e "$file" ] || cp -p "$file" "$former/"
-done
+db=/var/lib/rancher/k3s/server/db
+former=/var/lib/rancher/k3s/server/db.before-restore-$1
+# a connection that was lost may have left this at work
+exec 9>/var/lib/zave/restore.lock
+flock 9
+mkdir -p "$db"
+if [ ! -e "$former" ]; then
+  rm -rf "$former.part"
+  cp -a "$db" "$former.part"
+  mv "$former.part" "$former"
+fi
+cp /var/lib/zave/restore/data "$db/state.db.new"
 # a log of the former database would be played into the new one
-rm -f state.db-wal state.db-shm
-mv -f /var/lib/zave/restore/data state.db
+rm -f "$db/state.db-wal" "$db/state.db-shm"
+mv -f "$db/state.db.new" "$db/state.db"
 """
 
-# k3s documentation, "k3s etcd-snapshot" (2026-11): it ends by itself after the reset
-_PUT_ETCD = "k3s server --cluster-reset --cluster-reset-restore-path=/var/lib/zave/restore/data"
+# k3s documentation, "k3s etcd-snapshot" (2026-11): it ends by itself after the reset. It refuses a reset
+# while its configuration names a server to join (k3s-io/k3s issue 8488), as that of a first server does
+# which was made anew. After a reset that failed, k3s would begin an empty cluster: what was there comes back
+_PUT_ETCD = """
+umask 077
+db=/var/lib/rancher/k3s/server/db
+former=/var/lib/rancher/k3s/server/db.before-restore-$1
+join=/etc/rancher/k3s/config.yaml.d/zave-join.yaml
+aside=/etc/rancher/k3s/zave-join.aside
+exec 9>/var/lib/zave/restore.lock
+flock 9
+mkdir -p "$db"
+if [ ! -e "$former" ]; then
+  rm -rf "$former.part"
+  mkdir "$former.part"
+  [ ! -e "$db/etcd" ] || cp -a "$db/etcd" "$former.part/"
+  mv "$former.part" "$former"
+fi
+restored=no
+finish() {
+  [ ! -e "$aside" ] || mv -f "$aside" "$join"
+  [ "$restored" = no ] || return 0
+  rm -rf "$db/etcd"
+  [ ! -e "$former/etcd" ] || cp -a "$former/etcd" "$db/"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+[ ! -e "$join" ] || mv -f "$join" "$aside"
+k3s server --cluster-reset --cluster-reset-restore-path=/var/lib/zave/restore/data 9>&-
+restored=yes
+"""
 
 _LEAVE_ETCD = """
-rm -rf /var/lib/rancher/k3s/server/db.before-restore
-mv /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/db.before-restore
+former=/var/lib/rancher/k3s/server/db.before-restore-$1
+[ -e "$former" ] || mv /var/lib/rancher/k3s/server/db "$former"
 """
 
 
@@ -191,10 +231,16 @@ def check(lab: Lab, leader: Machine, source: Path) -> Header:
     return header
 
 
-def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header) -> None:
+def former(stamp: str) -> str:
+    """Where each server keeps the data that a restore of that name has replaced."""
+    return f"{_FORMER}{stamp}"
+
+
+def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header, *, stamp: str) -> None:
     """Replace the datastore with the snapshot's. `servers` begins with the one that leads.
 
-    The former data stays in `server/db.before-restore` on each server.
+    The former data stays in the folder `former(stamp)` on each server. Where the snapshot cannot be put
+    back the servers go on with what they had.
     """
     leader, others = servers[0], servers[1:]
     lab.tell(leader, "copying the snapshot there")
@@ -207,15 +253,15 @@ def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header)
         )
     if answer.exit_code != 0:
         raise lab.failed(leader, "copying the snapshot", answer)
-    for server in servers:
-        lab.tell(server, "stopping k3s")
-        lab.order(server, "stopping k3s", _STOP, limit=lab.limits.drain)
     try:
+        for server in servers:
+            lab.tell(server, "stopping k3s")
+            lab.order(server, "stopping k3s", _STOP, limit=lab.limits.drain)
         put = _PUT_ETCD if header.kind == "etcd" else _PUT_SQLITE
-        lab.order(leader, "putting the snapshot back", put, limit=lab.limits.start)
+        lab.order(leader, "putting the snapshot back", put, stamp, limit=lab.limits.start)
         for server in others:
             # they take the data from the leader again
-            lab.order(server, "leaving the former datastore", _LEAVE_ETCD)
+            lab.order(server, "leaving the former datastore", _LEAVE_ETCD, stamp)
     finally:
         for server in servers:
             lab.ask(server, _START)

@@ -86,6 +86,40 @@ mkdir -p "$folder"
 printf 'cluster-init: false\\nserver: "https://%s:6443"\\n' "$1" >"$folder/zave-join.yaml"
 """
 
+# file names; says of each what its digest is without comments and empty lines, `-` where there is none.
+# A registries.yaml of somebody's own stays when zave wants none: `foreign`
+CONFIGURATION = """
+mkdir -p /etc/rancher/k3s
+cd /etc/rancher/k3s
+for name; do
+  if [ ! -e "$name" ]; then
+    digest=-
+  elif [ "$name" = registries.yaml ] && ! grep -q '^# where images of these registries' "$name"; then
+    digest=foreign
+  else
+    digest=$(grep -Ev '^ *(#|$)' "$name" | sha256sum | cut -c 1-64)
+  fi
+  printf '%s %s\\n' "$name" "$digest"
+done
+"""
+
+# $1 is a file's name, standard input what is to be in it; what was in it stays beside it
+PUT_CONFIGURATION = """
+umask 077
+cd /etc/rancher/k3s
+cat >"$1.new"
+[ -s "$1.new" ] || exit 65
+[ ! -e "$1" ] || cp -p "$1" "$1.former"
+mv -f "$1.new" "$1"
+"""
+
+DROP_CONFIGURATION = """
+cd /etc/rancher/k3s
+[ ! -e "$1" ] || mv -f "$1" "$1.former"
+"""
+
+HAS_ETCD = "[ -d /var/lib/rancher/k3s/server/db/etcd ]"
+
 PUT_ENVIRONMENT = """
 cat >/etc/zave/k3s.env.new
 [ -s /etc/zave/k3s.env.new ] || exit 65
@@ -157,7 +191,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node as the API server has it. `upgrading` is zave's own mark of an upgrade that has begun."""
+    """A node as the API server has it. `upgrading` is zave's own mark of a change that has begun.
+
+    `heartbeat` is when its kubelet last told how it is: another moment once it was started again.
+    """
 
     name: str
     role: Literal["control-plane", "worker"]
@@ -166,10 +203,11 @@ class NodeView:
     release: str
     unschedulable: bool
     upgrading: str | None
+    heartbeat: str = ""
 
 
 UPGRADING = "zave/upgrading"
-"""The annotation on a node from before it is drained until it is back: whose its cordon is."""
+"""The annotation on a node from before it is drained until it is back or gone: whose its cordon is."""
 
 
 def first_boot(text: str) -> FirstBoot:
@@ -237,13 +275,14 @@ def _node(item: dict[str, Any]) -> NodeView:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     server = any(label in labels for label in ("node-role.kubernetes.io/control-plane",))
     addresses = {a["type"]: a["address"] for a in status.get("addresses") or []}
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    readiness: dict[str, Any] = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
     return NodeView(
         name=clean(str(metadata["name"])),
         role="control-plane" if server else "worker",
         address=clean(str(addresses.get("InternalIP", ""))),
-        ready=ready,
+        ready=readiness.get("status") == "True",
         release=clean(str((status.get("nodeInfo") or {}).get("kubeletVersion", ""))),
         unschedulable=bool((item.get("spec") or {}).get("unschedulable")),
         upgrading=annotations.get(UPGRADING),
+        heartbeat=str(readiness.get("lastHeartbeatTime", "")),
     )

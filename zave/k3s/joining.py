@@ -2,21 +2,33 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zave.errors import StepFailedError
-from zave.k3s import guest, upgrade
+from zave.k3s import configuration, guest, upgrade
 from zave.k3s.lab import Lab
 from zave.k3s.reach import enter
 from zave.k3s.release import BINARY, IMAGES
 from zave.k3s.versions import check_step
-from zave.ports.machines import Machine, Release
+from zave.ports.machines import Configuration, Machine, Release
 
 _EVERY = 3.0
 _NEEDED = 3
 _IMAGES_FOLDER = "/var/lib/rancher/k3s/agent/images"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What machines are to run: a release, and k3s' own files on each (none: they are left as they are)."""
+
+    release: Release
+    configuration: Configuration
+
+    def files(self, machine: Machine) -> Mapping[str, str]:
+        """k3s' own files on one machine."""
+        return self.configuration.get(machine.name, {})
 
 
 @dataclass(frozen=True)
@@ -41,15 +53,15 @@ class _Found:
         return state.release is not None and state.admitted
 
 
-def join(lab: Lab, machines: Sequence[Machine], *, release: Release, snapshot: Path) -> None:
-    """Bring `machines` into the cluster with `release`; see `zave.ports.machines.Machines.join`.
+def join(lab: Lab, machines: Sequence[Machine], *, wanted: Wanted, snapshot: Path) -> None:
+    """Bring `machines` into the cluster with what is `wanted`; see `zave.ports.machines.Machines.join`.
 
-    `snapshot` is where the datastore is kept before an upgrade.
+    `snapshot` is where the datastore is kept before anything is changed.
     """
     lab.together(machines, lambda machine: enter(lab, machine))
     found = _look(lab, machines)
-    _check_releases(found, release)
-    _lead(lab, found, release)
+    _check_releases(found, wanted.release)
+    _lead(lab, found, wanted)
     tokens = guest.tokens(
         lab.order(found.leader, "reading the cluster's tokens", guest.READ_TOKENS), found.leader
     )
@@ -58,22 +70,25 @@ def join(lab: Lab, machines: Sequence[Machine], *, release: Release, snapshot: P
     lab.together(agents, lambda machine: _keep(lab, machine, tokens))
     upgrade.upgrade(
         lab,
-        {m: found.states[m.name].release for m in machines if found.has(m)},
+        _present(lab, found, wanted),
         leader=found.leader,
-        release=release,
+        release=wanted.release,
         snapshot=snapshot,
-        prepare=lambda machine: provide(lab, machine, release),
+        prepare=lambda machine: _prepare(lab, machine, wanted),
     )
     _forget_former(lab, found)
-    for machine in found.fresh("control-plane"):
+    servers = found.fresh("control-plane")
+    if servers:
+        _require_etcd(lab, found.leader)
+    for machine in servers:
         # one by one: etcd takes one new member at a time
-        _admit(lab, machine, found.leader, tokens=tokens, release=release)
+        _admit(lab, machine, found.leader, tokens=tokens, wanted=wanted)
     lab.together(
         found.fresh("worker"),
-        lambda machine: _admit(lab, machine, found.leader, tokens=tokens, release=release),
+        lambda machine: _admit(lab, machine, found.leader, tokens=tokens, wanted=wanted),
     )
     # those that joined were waited for
-    lab.together(found.grown(), lambda machine: await_running(lab, machine, release.version))
+    lab.together(found.grown(), lambda machine: await_running(lab, machine, wanted.release.version))
 
 
 def provide(lab: Lab, machine: Machine, release: Release) -> None:
@@ -86,6 +101,12 @@ def provide(lab: Lab, machine: Machine, release: Release) -> None:
             _copy(lab, machine, Path(str(release.location), name), digest=digest, place=place)
     told = guest.environment(release)
     lab.order(machine, f"pinning k3s {release.version}", guest.PUT_ENVIRONMENT, input=told)
+
+
+def _prepare(lab: Lab, machine: Machine, wanted: Wanted) -> None:
+    """Let the machine's next start be one of what is wanted."""
+    provide(lab, machine, wanted.release)
+    configuration.bring(lab, machine, wanted.files(machine))
 
 
 def await_running(lab: Lab, machine: Machine, version: str) -> None:
@@ -142,11 +163,19 @@ def _check_releases(found: _Found, release: Release) -> None:
             check_step(present, release.version, machine=machine.name)
 
 
-def _lead(lab: Lab, found: _Found, release: Release) -> None:
-    """Have the leader run: with `release` if it is new, else with what it has."""
-    leader = found.leader
+def _present(lab: Lab, found: _Found, wanted: Wanted) -> upgrade.Present:
+    """The machines of the cluster with their releases, and those whose configuration is another."""
+    there = [machine for machine in found.machines if found.has(machine)]
+    names = lab.together(there, lambda machine: configuration.differing(lab, machine, wanted.files(machine)))
+    outdated = [machine for machine, files in zip(there, names, strict=True) if files]
+    return upgrade.Present({m: found.states[m.name].release for m in there}, outdated)
+
+
+def _lead(lab: Lab, found: _Found, wanted: Wanted) -> None:
+    """Have the leader run: with what is wanted if it is new, else with what it has."""
+    leader, release = found.leader, wanted.release
     if not found.has(leader):
-        provide(lab, leader, release)
+        _prepare(lab, leader, wanted)
         lab.tell(leader, "giving the first server its tokens")
         # made here, and known to the machine alone from then on
         made = f"{secrets.token_hex(32)}\n{secrets.token_hex(32)}\nend\n"
@@ -157,20 +186,41 @@ def _lead(lab: Lab, found: _Found, release: Release) -> None:
     await_api(lab, leader)
 
 
+def _require_etcd(lab: Lab, leader: Machine) -> None:
+    """Let no server join one that keeps its data in SQLite.
+
+    Restarted with `cluster-init` it has converted them to etcd (k3s documentation, "High Availability
+    Embedded etcd", section "Existing single-node clusters", 2026-11).
+    """
+    answer = lab.ask(leader, guest.HAS_ETCD)
+    if answer.exit_code == 1:
+        raise StepFailedError(
+            f"{leader.name} keeps its data in SQLite: no other server can join it",
+            details=lab.last_words(leader) or None,
+            where=f"{leader.name}: /etc/rancher/k3s/config.yaml",
+            resolution="it must begin with `cluster-init: true` there, which converts them to etcd at k3s' "
+            "next start: see why k3s does not have it (a file in config.yaml.d?), then run the same command "
+            "again",
+        )
+    if answer.exit_code != 0:
+        raise lab.failed(leader, "looking for etcd", answer)
+
+
 def _keep(lab: Lab, machine: Machine, tokens: guest.Tokens) -> None:
     """See that a machine of the cluster has the cluster's token: the control plane may be another now."""
     if _give(lab, machine, tokens) == "replaced":
         lab.tell(machine, "notice: it had the token of another cluster; it joins this one")
 
 
-def _admit(lab: Lab, machine: Machine, leader: Machine, *, tokens: guest.Tokens, release: Release) -> None:
+def _admit(lab: Lab, machine: Machine, leader: Machine, *, tokens: guest.Tokens, wanted: Wanted) -> None:
     """Let a machine join that has never run k3s."""
-    lab.tell(machine, f"joins the cluster with k3s {release.version}")
-    provide(lab, machine, release)
+    version = wanted.release.version
+    lab.tell(machine, f"joins the cluster with k3s {version}")
+    _prepare(lab, machine, wanted)
     if machine.role == "control-plane":
         lab.order(machine, "telling it whom to join", guest.JOIN_SERVER, leader.address)
     _give(lab, machine, tokens)
-    await_running(lab, machine, release.version)
+    await_running(lab, machine, version)
 
 
 def _give(lab: Lab, machine: Machine, tokens: guest.Tokens) -> str:

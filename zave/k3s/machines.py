@@ -1,17 +1,18 @@
 """The machines of one instance over SSH: what `zave.ports.machines.Machines` promises, for real."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zave.clock import rfc3339
 from zave.errors import StepFailedError, ZaveError
-from zave.k3s import datastore, guest, joining
+from zave.k3s import datastore, guest, joining, leaving
 from zave.k3s.hostkeys import KnownHosts
 from zave.k3s.lab import Lab, Limits
 from zave.k3s.reach import reach
 from zave.ports import Clock, Runner
-from zave.ports.machines import Console, Machine, MachineState, Release, Say
+from zave.ports.machines import Configuration, Console, Machine, MachineState, Release, Say
 from zave.tools.ssh import Answer, Ssh, jump_of
 
 # seconds to connect, and for all of it: an emulated machine that works takes longer than a healthy one, and
@@ -68,11 +69,23 @@ class SshMachines:
             port=access.port,
         )
 
-    def join(self, machines: Sequence[Machine], *, release: Release, say: Say) -> None:
-        """Bring every machine into the cluster, running exactly `release`."""
-        stamp = rfc3339(self._lab.clock.now()).replace(":", "").replace("-", "").partition(".")[0]
-        snapshot = self._folder / "snapshots" / f"before-{release.version}-{stamp}.snapshot"
-        joining.join(self._lab.telling(say), machines, release=release, snapshot=snapshot)
+    def join(
+        self,
+        machines: Sequence[Machine],
+        *,
+        release: Release,
+        say: Say,
+        configuration: Configuration | None = None,
+    ) -> None:
+        """Bring every machine into the cluster, running exactly `release` with exactly `configuration`."""
+        name = f"before-{release.version}-{_stamp(self._lab)}.snapshot"
+        snapshot = _unused(self._folder / "snapshots" / name)
+        wanted = joining.Wanted(release, configuration or {})
+        joining.join(self._lab.telling(say), machines, wanted=wanted, snapshot=snapshot)
+
+    def leave(self, going: Sequence[Machine], staying: Sequence[Machine], *, say: Say) -> None:
+        """Have the pods leave workers that are about to go; tells where they cannot."""
+        leaving.leave(self._lab.telling(say), going, staying)
 
     def look(self, machines: Sequence[Machine]) -> Sequence[MachineState]:
         """Ask all of them at once; takes 15 s at most, whatever their state."""
@@ -88,15 +101,22 @@ class SshMachines:
         datastore.save(lab, leader, destination)
 
     def restore(self, machines: Sequence[Machine], source: Path, *, say: Say) -> None:
-        """Put the datastore of a snapshot back; the present one is kept as a snapshot first."""
+        """Put the datastore of a snapshot back.
+
+        The present one is kept as a snapshot first, if it still can be: it may be what is broken. On the
+        machines it is kept in any case, and told where.
+        """
         lab = self._lab.telling(say)
         servers = _servers(lab, machines)
         # before anything is asked for that takes time
         datastore.read_header(source)
         lab.together(servers, lambda machine: reach(lab, machine))
         header = datastore.check(lab, servers[0], source)
-        self._keep_present(lab, servers[0])
-        datastore.put_back(lab, servers, source, header)
+        stamp = _stamp(lab)
+        self._keep_present(lab, servers[0], stamp)
+        datastore.put_back(lab, servers, source, header, stamp=stamp)
+        names = ", ".join(server.name for server in servers)
+        lab.tell(None, f"the former data stays in {datastore.former(stamp)} on {names}")
         for server in servers:
             found = guest.state(lab.order(server, "looking at k3s", guest.STATE))
             joining.await_running(lab, server, found.release or header.release)
@@ -116,11 +136,26 @@ class SshMachines:
         """What a script gives that runs as root on the machine; it takes `limit` seconds at most."""
         return self._lab.ask(machine, script, limit=limit)
 
-    def _keep_present(self, lab: Lab, leader: Machine) -> None:
-        stamp = rfc3339(lab.clock.now()).replace(":", "").replace("-", "").partition(".")[0]
-        kept = self._folder / "snapshots" / f"before-restore-{stamp}.snapshot"
+    def _keep_present(self, lab: Lab, leader: Machine, stamp: str) -> None:
+        kept = _unused(self._folder / "snapshots" / f"before-restore-{stamp}.snapshot")
         lab.tell(leader, f"keeping the present data in {kept}")
-        datastore.save(lab, leader, kept)
+        try:
+            datastore.save(lab, leader, kept)
+        except StepFailedError as error:
+            # a broken datastore is what a restore is for
+            said = (error.details or "").strip().splitlines()[-1:]
+            lab.tell(None, f"warning: no snapshot of the present data: {': '.join([error.brief, *said])}")
+            lab.tell(leader, f"going on without; the data itself is kept there, in {datastore.former(stamp)}")
+
+
+def _stamp(lab: Lab) -> str:
+    return rfc3339(lab.clock.now()).replace(":", "").replace("-", "").partition(".")[0]
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the first of `NAME-2`, `NAME-3`... that is not there: two may be made in one second."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], others) if not each.exists())
 
 
 def _silent(_text: str, _fraction: float | None) -> None:

@@ -118,7 +118,7 @@ class LocalCleanup:
         going = self.site.store.fact(self.site.instance, GOING) or []
         return Settlement(
             deleted=[item for item in going if (item["type"], item["name"]) not in left],
-            leaks=[leak_document(item, self.site.tools.inventory) for item in leaks],
+            leaks=[leak_document(item, self.site.tools.inventory, usd_per_day=0.0) for item in leaks],
         )
 
 

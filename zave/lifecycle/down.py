@@ -13,7 +13,7 @@ from zave.errors import LeakError, PreconditionError, StepFailedError, StuckErro
 from zave.events import PlannedStep, ReceiptIssued
 from zave.lifecycle.place import Place
 from zave.lifecycle.run import Run, running
-from zave.receipt import Settlement, Subject, receipt
+from zave.receipt import Settlement, Subject, leaking_cost, receipt
 from zave.steps.infra import SEAL, guard_of, require_state, seal_of
 from zave.steps.kubeconfig import MERGED
 
@@ -129,8 +129,7 @@ def _issue(place: Place, run: Run, settlement: Settlement) -> dict[str, Any]:
 def _leak_error(place: Place, document: dict[str, Any]) -> LeakError:
     leaks = document["leaks"]
     return LeakError(
-        f"{len(leaks)} of {place.instance} still stand after the teardown"
-        f" ({document['usd_per_day_leaking']:.2f} USD a day)",
+        f"{len(leaks)} of {place.instance} still stand after the teardown ({leaking_cost(document)})",
         details="\n".join(f"{leak['type']} {leak['name']}: {leak['how_to_delete']}" for leak in leaks),
         resolution=f"zave down {place.instance} tries again; zave sweep {place.instance} looks again",
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zave.cost.rates import Rates
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports import PENDING, Artifact, Inventory, Item
 from zave.state.records import ResourceRecord
@@ -14,6 +15,8 @@ from zave.text import clean
 PREFIX = "zave-"
 _OF_ALL_REGIONS = "aws_iam_"
 _ENDED = ("destroyed", "absent")
+# where a teardown that has begun may have left its instance
+_ENDING = ("destroying", "failed", "expired")
 GOING = "teardown.items"
 """The fact that lists what a teardown has set out to delete, until its receipt is written."""
 
@@ -28,20 +31,27 @@ class Sweep:
     images: tuple[Artifact, ...] = ()
     unclear: tuple[Item, ...] = ()
 
-    def document(self, *, instance: str | None, everywhere: "Everywhere") -> dict[str, Any]:
+    def document(self, *, instance: str | None, everywhere: "Everywhere", rates: Rates) -> dict[str, Any]:
         """The `zave/inventory/v1` document."""
         return {
             "schema": "zave/inventory/v1",
             "instance": instance,
             "expected": [item_document(item) for item in self.expected],
             "standing": [
-                *({**item_document(item), "usd_per_month": None} for item in self.standing),
+                *(
+                    {**item_document(item), "usd_per_month": rates.month(item, everywhere.of(item).region)}
+                    for item in self.standing
+                ),
                 *(
                     {"type": "image", "id": image.location, "name": image.name, "usd_per_month": 0.0}
                     for image in self.images
                 ),
             ],
-            "leaks": [leak_document(item, everywhere.inventory_of(item)) for item in self.leaks],
+            "leaks": [
+                leak_document(item, seen.inventory, usd_per_day=rates.day(item, seen.region))
+                for item in self.leaks
+                for seen in [everywhere.of(item)]
+            ],
             "unclear": [item_document(item) for item in self.unclear],
             "looked_at": [seen.inventory.source for seen in everywhere.seen],
             "unanswered": [each.document() for each in everywhere.unanswered],
@@ -53,11 +63,11 @@ def item_document(item: Item) -> dict[str, Any]:
     return {"type": item.type, "id": item.id, "name": item.name}
 
 
-def leak_document(item: Item, inventory: Inventory) -> dict[str, Any]:
-    """One leak: what it costs a day and how to delete it by hand."""
+def leak_document(item: Item, inventory: Inventory, *, usd_per_day: float | None) -> dict[str, Any]:
+    """One leak: what it costs a day, None where that is not known, and how to delete it by hand."""
     return {
         **item_document(item),
-        "usd_per_day": round(item.usd_per_hour * 24, 4),
+        "usd_per_day": usd_per_day,
         "how_to_delete": inventory.how_to_delete(item),
     }
 
@@ -87,15 +97,17 @@ def sweep(
     records = [
         record for record in store.instances() if record.phase not in _ENDED or record.name not in alive
     ]
+    # an instance whose teardown has begun, and was not refused, wants nothing any more
+    going = {
+        each.name for each in records if each.phase in _ENDING and store.fact(each.name, GOING) is not None
+    }
     for record in records:
         alive[record.name] = record.phase not in _ENDED
         for resource in store.resources(record.name):
             # what Terraform said it destroyed is not expected, even while the rest of it stands
-            wanted = alive[record.name] and resource.state != "gone"
+            wanted = alive[record.name] and record.name not in going and resource.state != "gone"
             if (resource.type, resource.name) not in owners or wanted:
                 owners[resource.type, resource.name] = record.name, wanted
-    # an instance whose teardown has begun wants nothing any more
-    going = {name for name in alive if alive[name] and store.fact(name, GOING) is not None}
     expected: list[Item] = []
     leaks: list[tuple[Item, str | None]] = []
     for item in items:
@@ -168,11 +180,15 @@ def recorded(resources: Iterable[ResourceRecord], items: Iterable[Item]) -> list
 
 @dataclass(frozen=True)
 class Seen:
-    """What one place holds at one moment. `armed` are the instances that have a switch there."""
+    """What one place holds at one moment. `armed` are the instances that have a switch there.
+
+    `region` is AWS's; None for a place that nobody bills.
+    """
 
     inventory: Inventory
     items: tuple[Item, ...]
     armed: frozenset[str] = frozenset()
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,9 +200,9 @@ class Source:
     account: bool = False
 
     @classmethod
-    def of(cls, inventory: Inventory) -> "Source":
+    def of(cls, inventory: Inventory, *, region: str | None = None) -> "Source":
         """One where nobody else has a switch."""
-        return cls(inventory.source, lambda: Seen(inventory, tuple(inventory.items())))
+        return cls(inventory.source, lambda: Seen(inventory, tuple(inventory.items()), region=region))
 
 
 @dataclass(frozen=True)
@@ -234,9 +250,9 @@ class Everywhere:
         """The instances that have a switch anywhere."""
         return frozenset[str]().union(*(seen.armed for seen in self.seen))
 
-    def inventory_of(self, item: Item) -> Inventory:
-        """The inventory that showed `item`: two regions have things of the same types."""
-        return next(seen.inventory for seen in self.seen if any(each is item for each in seen.items))
+    def of(self, item: Item) -> Seen:
+        """The place that showed `item`: two regions have things of the same types."""
+        return next(seen for seen in self.seen if any(each is item for each in seen.items))
 
     def deletable(self, items: Iterable[Item]) -> list[Item]:
         """Those of `items` that a look everywhere, or nearly, is enough to judge.
@@ -253,7 +269,7 @@ class Everywhere:
         """
         refused: list[tuple[Item, str]] = []
         for seen in self.seen:
-            own = [item for item in items if self.inventory_of(item) is seen.inventory]
+            own = [item for item in items if self.of(item) is seen]
             try:
                 refused += delete_all(own, seen.inventory)
             except PreconditionError as error:

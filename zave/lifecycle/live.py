@@ -57,7 +57,11 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
     }
     warnings = tuple(warning.text for warning in status.warnings)
     spent = cost["spent"]["expected"]
-    return Live(record, switch, cost["usd_per_hour"]["expected"], spent, warnings, cloud, items)
+    hour = cost["usd_per_hour"]["expected"]
+    if not hour and cost["unpriced"]:
+        # without one rate nothing is known: that is not 0
+        return Live(record, switch, None, None, warnings, cloud, items)
+    return Live(record, switch, hour, spent, warnings, cloud, items)
 
 
 def _warn(record: InstanceRecord) -> Sequence[int]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zave.engine.plan import PlannedAction, plan
-from zave.lifecycle.machine_changes import machine_changes
+from zave.engine.plan import Action, PlannedAction, plan
+from zave.engine.step import Demanding, Foreseeing
+from zave.lifecycle.fixed_values import require_fixed_values
 from zave.lifecycle.place import Place
 from zave.lifecycle.room import require_large_nodes, shortages_of
+from zave.platforms.libvirt_changes import machine_changes
 from zave.render import write_tfvars
-from zave.steps.infra import VARIABLES, guard_of
+from zave.steps.infra import VARIABLES, copy_state
 from zave.steps.render import RootTemplate
 from zave.tools.terraform import Plan
 
@@ -20,14 +22,22 @@ _MONTH_HOURS = 730
 
 
 def planned_actions(place: Place) -> list[PlannedAction]:
-    """Each step with its action and reason. Raises NoRoomError when the nodes are too small for them."""
+    """Each step with its action and reason.
+
+    Raises NoRoomError when the nodes are too small for them, RefusedChangeError when a step refuses what is
+    wanted of it.
+    """
+    require_fixed_values(place)
     require_large_nodes(place.spec)
+    for step in place.steps:
+        if isinstance(step, Demanding):
+            step.require()
     return plan(place.steps, place.site.store.steps(place.instance))
 
 
 def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, Any]:
     """The `zave/plan/v1` document. Runs Terraform in a scratch copy; changes nothing."""
-    changes = scratch_plan(place)
+    changes = scratch_plan(place, actions)
     counts = changes.counts
     return {
         "schema": "zave/plan/v1",
@@ -66,26 +76,25 @@ def lost_parity(document: dict[str, Any]) -> bool:
     return parity is not None and parity["in_parity"] is False
 
 
-def scratch_plan(place: Place) -> Plan:
+def scratch_plan(place: Place, actions: Sequence[PlannedAction] = ()) -> Plan:
     """Terraform's plan from a copy of the root and its state, thrown away afterwards.
 
+    It is what Terraform will plan once `actions` have had their turn; without any, what it plans now.
+
     The state is planned from a copy in the scratch folder wherever it is kept: nobody's lock is in the
-    way, and there need be no bucket yet.
+    way, and there need be no bucket yet. What a crash did to it is repaired in the copy. Raises
+    TerraformStateError for a state on which `up` would not work.
     """
     folder, blueprint = place.site.folder, place.blueprint
     scratch = Path(tempfile.mkdtemp(prefix="plan-", dir=folder.root))
     try:
         root = scratch / "terraform"
-        guard_of(place.site).refresh()
         _beside(blueprint.root, place).write(place.site.project, root)
-        for source in (
-            place.site.state_folder / "terraform.tfstate",
-            folder.terraform / ".terraform.lock.hcl",
-        ):
-            if source.exists():
-                shutil.copy2(source, root / source.name)
-        outputs = {name: step.outputs for name, step in place.site.store.steps(place.instance).items()}
-        write_tfvars(root / VARIABLES, blueprint.variables(outputs))
+        copy_state(place.site, root, copies=scratch / "copies")
+        lock = folder.terraform / ".terraform.lock.hcl"
+        if lock.exists():
+            shutil.copy2(lock, root / lock.name)
+        write_tfvars(root / VARIABLES, blueprint.variables(_outputs(place, actions)))
         # whatever is wrong with a template is found here, not after something was created
         if blueprint.tree is not None:
             blueprint.tree.write()
@@ -94,6 +103,15 @@ def scratch_plan(place: Place) -> Plan:
         return terraform.plan()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _outputs(place: Place, actions: Sequence[PlannedAction]) -> dict[str, dict[str, Any]]:
+    """What steps gave when they were done, or will give when `actions` have them done again."""
+    outputs = {name: dict(step.outputs) for name, step in place.site.store.steps(place.instance).items()}
+    for planned in actions:
+        if planned.action is not Action.SKIP and isinstance(planned.step, Foreseeing):
+            outputs[planned.step.name] = planned.step.foreseen()
+    return outputs
 
 
 def _beside(root: RootTemplate, place: Place) -> RootTemplate:

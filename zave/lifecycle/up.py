@@ -1,16 +1,20 @@
 """`zave up`: plan, question, run; again and again until it stands."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zave.engine.execute import execute
 from zave.engine.plan import Action
-from zave.errors import DeclinedError
+from zave.errors import DeclinedError, RefusedChangeError
 from zave.events import PlannedStep, PlanShown
+from zave.lifecycle.fixed_values import require_fixed_values
+from zave.lifecycle.inventory import GOING
 from zave.lifecycle.place import Place
 from zave.lifecycle.plan import plan_document, planned_actions
 from zave.lifecycle.room import NoRoomError, require_room, shortages_of
 from zave.lifecycle.run import Run, running
+from zave.platforms.libvirt_changes import in_words
 from zave.spec.load import spec_document
 
 Ask = Callable[[str], None]
@@ -19,6 +23,8 @@ Ask = Callable[[str], None]
 def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None:
     """Bring the instance up. `ask` (None: nobody is asked) raises DeclinedError for a no."""
     place.require_same_platform()
+    # before anything is asked of the place where it should not be
+    require_fixed_values(place)
     before = place.begin_life()
     with running(place.journal, command="up", arguments=arguments) as run:
         place.take_over(run)
@@ -27,6 +33,9 @@ def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None
                 _bring_up(place, run, ask)
         except (DeclinedError, NoRoomError):
             raise  # nothing was touched: what stood before stands as before
+        except RefusedChangeError:
+            place.save(phase=before.phase)  # nor here, but it may have begun
+            raise
         except BaseException:
             place.save(phase="degraded" if before.phase in ("ready", "degraded") else "failed")
             raise
@@ -40,12 +49,18 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
     )
     if any(p.action is not Action.SKIP for p in actions if p.step.name in ("image", "infra")):
         _require_room(place, run)
+    execution = run.execution
     if ask is not None and any(p.action is not Action.SKIP for p in actions):
         document = plan_document(place, actions)
         run.bus.emit(PlanShown(document))
-        ask(f"Bring {place.instance} up?")
+        lost = frozenset(m["name"] for m in document["machines"] if m["loses_disk"])
+        loss = f" What is on the disk of {in_words(lost)} is lost." if lost else ""
+        ask(f"Bring {place.instance} up?{loss}")
+        execution = replace(execution, agreed=lost)
     place.save(phase="provisioning", spec=spec_document(place.spec))
-    outputs = execute(run.execution, actions)
+    # what a teardown had set out to delete is wanted again
+    place.site.store.delete_fact(place.instance, GOING)
+    outputs = execute(execution, actions)
     place.save(phase="ready", outputs=_shown(place, outputs))
     place.cleanup.meter()
 

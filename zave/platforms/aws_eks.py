@@ -11,14 +11,22 @@ from zave.aws.places import Place, look_at_places
 from zave.aws.preconditions import Finding, Wanted, Window, look, stopped
 from zave.aws.sweep import read_baseline
 from zave.clock import rfc3339
-from zave.cost.catalogue import Catalogue, Support
+from zave.cost.catalogue import Catalogue, Range, Support
 from zave.cost.estimate import Estimate, estimate
 from zave.cost.ledger import keep_estimate
 from zave.engine.step import Step, StepRun
 from zave.errors import PreconditionError
 from zave.events import Notice
 from zave.gitops.tree import GitOpsTree, tree_of
-from zave.platforms.aws_values import MODULES, OVERRIDE, ROOT, instance_tags, root_values, terraform_variables
+from zave.platforms.aws_values import (
+    MODULES,
+    OVERRIDE,
+    ROOT,
+    instance_tags,
+    karpenter_limit,
+    root_values,
+    terraform_variables,
+)
 from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
 from zave.ports.cloud import Cloud
 from zave.spec.load import spec_document
@@ -37,7 +45,14 @@ if TYPE_CHECKING:
 def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, site: Site) -> Estimate:
     """What stands after the plan in `document` will cost. `ttl` in seconds, counted from now."""
     catalogue = Catalogue.load(spec.aws.region, refreshed=site.store.prices)
-    return estimate(document, spec, ttl_hours=ttl / 3600, at=site.tools.clock.now(), catalogue=catalogue)
+    return estimate(
+        document,
+        spec,
+        ttl_hours=ttl / 3600,
+        at=site.tools.clock.now(),
+        catalogue=catalogue,
+        karpenter_vcpu=karpenter_limit(site.project) if spec.gitops.profile != "none" else None,
+    )
 
 
 def look_for(spec: "AwsSpec", *, instance: str, tools: Tools, store: StateStore) -> list[Finding]:
@@ -56,10 +71,8 @@ def look_for(spec: "AwsSpec", *, instance: str, tools: Tools, store: StateStore)
 def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: bool) -> Wanted:
     """What an instance of the spec will take from its account."""
     support, extended = catalogue.support(spec.eks.version), catalogue.rate("eks.extended")
-    standard = catalogue.rate("eks.cluster")
+    # the rate is that of the surcharge, which comes on top of the cluster's own
     surcharge = extended.usd.expected if extended else None
-    if surcharge is not None and standard is not None:
-        surcharge -= standard.usd.expected
     return Wanted(
         instance=instance,
         owner=spec.owner,
@@ -146,7 +159,19 @@ class _Demo:
         keep_estimate(self.site.store, self.site.instance, found.document())
         for warning in found.warnings:
             run.emit(Notice("warning" if "support" in warning else "info", warning, step=run.step))
-        run.say(f"this will cost about {found.ttl.expected:.2f} USD until its end")
+        if found.lines:
+            run.say(f"this will cost {_range(found.ttl)} until its end, {_range(found.month)} in a month")
+            if found.unpriced:
+                run.say(f"without a price: {', '.join(found.unpriced)}")
+        else:
+            text = f"what this costs is NOT KNOWN: there is no rate of {self.spec.aws.region}"
+            run.emit(
+                Notice("warning", text, step=run.step, resolution="zave prices update asks AWS for them")
+            )
+
+
+def _range(usd: Range) -> str:
+    return f"about {usd.expected:.2f} USD ({usd.low:.2f} to {usd.high:.2f})"
 
 
 def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:

@@ -56,7 +56,7 @@ def cluster_steps(
     """
     cluster, clock, instance = site.tools.cluster, site.tools.clock, site.instance
     steps: list[Step] = [
-        Kubeconfig(cluster=cluster, instance=instance, path=site.folder.kubeconfig, after=after)
+        Kubeconfig(cluster=cluster, clock=clock, instance=instance, path=site.folder.kubeconfig, after=after)
     ]
     if publication is not None:
         limit = site.limits["gitops"]

@@ -5,15 +5,22 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from zave.engine.step import Step
+from zave.engine.step import Step, StepRun
 from zave.errors import PreconditionError
 from zave.gitops.tree import GitOpsTree, tree_of
 from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
 from zave.platforms.images import image_request
+from zave.platforms.libvirt_changes import require_agreed
 from zave.platforms.libvirt_machines import machines_of
-from zave.platforms.libvirt_values import CLOUD_INIT, first_boot_scripts, terraform_variables
+from zave.platforms.libvirt_values import (
+    CLOUD_INIT,
+    configuration_inputs,
+    configuration_of,
+    first_boot_scripts,
+    terraform_variables,
+)
 from zave.ports import Capacity, Hypervisor
-from zave.ports.machines import Machines, Release, Releases
+from zave.ports.machines import Configuration, Machines, Release, Releases
 from zave.render import Renderer
 from zave.spec.load import spec_document
 from zave.steps.image import EnsureImage
@@ -21,6 +28,7 @@ from zave.steps.infra import Infra
 from zave.steps.k3s import K3s
 from zave.steps.render import Render, RootTemplate
 from zave.steps.site import Site, Tools
+from zave.tools.terraform import Plan
 
 if TYPE_CHECKING:
     from zave.spec import LibvirtSpec
@@ -64,7 +72,7 @@ class _HomeLab:
         return self.pinned
 
     def variables(self, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Terraform's input. A plan before the first run does not know yet where the image will be."""
+        """Terraform's input. Where no image was ever made, any path does: nothing stands on it."""
         image = outputs.get("image", {}).get("location", f"{self.spec.image.base}.qcow2")
         return terraform_variables(
             self.spec,
@@ -75,6 +83,14 @@ class _HomeLab:
             project=self.site.project,
             release=self.pinned,
         )
+
+    def configuration(self) -> Configuration:
+        """k3s' own files on each machine."""
+        return configuration_of(self.site.project, self.spec, instance=self.site.instance)
+
+    def configuration_inputs(self) -> dict[str, Any]:
+        """What those files are made of."""
+        return configuration_inputs(self.site.project, self.spec, instance=self.site.instance)
 
     def inputs(self) -> dict[str, Any]:
         """What the machines are made of, as the fingerprint has it."""
@@ -104,6 +120,21 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
     wanted = machines_of(spec, site.instance)
     tree = _tree(spec, site)
     publication = publication_of(site, tree) if tree is not None else None
+    k3s = K3s(
+        site=site,
+        hypervisor=hypervisor,
+        machines=machines,
+        wanted=wanted,
+        release=lab.release,
+        configured=lab.configuration_inputs,
+        configuration=lab.configuration,
+    )
+
+    def planned(plan: Plan, run: StepRun) -> None:
+        require_agreed(plan, run)
+        # pods leave the workers that Terraform is about to take away
+        k3s.empty_leaving(run)
+
     steps: list[Step] = [
         Render(project=site.project, root=root, destination=site.folder.terraform),
         EnsureImage(images=site.tools.images, request=request),
@@ -115,8 +146,9 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
             meanwhile=publication.make if publication else None,
             # a pool that is off shows no volumes, and provider 0.9.7 then takes them for gone
             ready=lab.capacity,
+            planned=planned,
         ),
-        K3s(site=site, hypervisor=hypervisor, machines=machines, wanted=wanted, release=lab.release),
+        k3s,
         *cluster_steps(site, publication, expected=[m.name for m in wanted], after="k3s"),
     ]
     return Blueprint(steps, root, lab.variables, tree)

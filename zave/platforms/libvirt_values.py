@@ -158,10 +158,8 @@ def seeds_of(
         "instance": instance,
         "keys": list(keys),
         "release": asdict(release),
-        "control_plane": [node.address for node in nodes if node.role == "control-plane"],
         "scripts": first_boot_scripts(project, spec),
-        "mirrors": [mirror.model_dump() for mirror in spec.registry.mirrors],
-        "disabled": [*_DISABLED, *(["local-storage"] if spec.storage.class_ == "nfs" else [])],
+        **_k3s_values(spec, nodes),
     }
 
     def rendered(node: NodePlan) -> Iterator[str]:
@@ -170,6 +168,40 @@ def seeds_of(
             yield renderer.render_text(f"{CLOUD_INIT}/{name}.yaml.j2", values)
 
     return {node.name: Seed(*rendered(node)) for node in nodes}
+
+
+def configuration_of(project: Project, spec: "LibvirtSpec", *, instance: str) -> dict[str, dict[str, str]]:
+    """k3s' own files below /etc/rancher/k3s as the seeds have them, by node and file name."""
+    nodes = nodes_of(spec, instance)
+    renderer, shared = Renderer(project), _k3s_values(spec, nodes)
+    found: dict[str, dict[str, str]] = {}
+    for node in nodes:
+        values = {**shared, "node": node.name, "role": node.role, "address": node.address}
+        names = {"config.yaml": "k3s-config.yaml.j2"}
+        if shared["mirrors"]:
+            names["registries.yaml"] = "registries.yaml.j2"
+        if node.role == "control-plane":
+            names |= {"admission.yaml": "admission.yaml", "audit.yaml": "audit.yaml"}
+        found[node.name] = {
+            name: renderer.render_text(f"{CLOUD_INIT}/files/{source}", values)
+            for name, source in names.items()
+        }
+    return found
+
+
+def configuration_inputs(project: Project, spec: "LibvirtSpec", *, instance: str) -> dict[str, Any]:
+    """What `configuration_of` follows from; costs no rendering."""
+    templates = Renderer(project).digest_of(f"{CLOUD_INIT}/files", {})
+    return {**_k3s_values(spec, nodes_of(spec, instance)), "templates": templates}
+
+
+def _k3s_values(spec: "LibvirtSpec", nodes: Sequence[NodePlan]) -> dict[str, Any]:
+    """What the templates of k3s' configuration are given on every node."""
+    return {
+        "control_plane": [node.address for node in nodes if node.role == "control-plane"],
+        "mirrors": [{"registry": m.registry, "endpoints": list(m.endpoints)} for m in spec.registry.mirrors],
+        "disabled": [*_DISABLED, *(["local-storage"] if spec.storage.class_ == "nfs" else [])],
+    }
 
 
 def first_boot_scripts(project: Project, spec: "LibvirtSpec") -> dict[str, str]:

@@ -1,12 +1,15 @@
 """The machines of a home lab, seen from inside: what is done over SSH once they have booted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 Say = Callable[[str, float | None], None]
 """Tells people what happens now, and how far it is (0 to 1) where that is known."""
+
+Configuration = Mapping[str, Mapping[str, str]]
+"""k3s' files below /etc/rancher/k3s: what is in them, by the machine's name and the file's. No secrets."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,28 @@ class Machines(Protocol):
     Every connection is to a host key that the machine's own console told; none is taken on trust.
     """
 
-    def join(self, machines: Sequence[Machine], *, release: Release, say: Say) -> None:
+    def join(
+        self,
+        machines: Sequence[Machine],
+        *,
+        release: Release,
+        say: Say,
+        configuration: Configuration | None = None,
+    ) -> None:
         """Bring every machine into the cluster, running exactly `release`. Safe to repeat.
 
         Pins host keys, waits for cloud-init, hands out the tokens (control plane first, agents theirs).
-        Machines that run an older release are upgraded one at a time, drained, control plane first,
-        after a snapshot. Raises StepFailedError naming the machine, what it said and what to do.
+        Machines that run an older release, or have another `configuration` (None: leave it), are changed
+        one at a time, drained, control plane first, after a snapshot. A first server with SQLite is
+        converted to etcd where its configuration says so. Raises StepFailedError naming the machine, what
+        it said and what to do.
+        """
+        ...
+
+    def leave(self, going: Sequence[Machine], staying: Sequence[Machine], *, say: Say) -> None:
+        """Have the pods leave the workers `going`, which are about to be taken away. Safe to repeat.
+
+        Tells, and goes on, where nobody can be asked. Raises StepFailedError when pods may not leave.
         """
         ...
 

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zave.clock import rfc3339
 from zave.errors import PreconditionError, StepFailedError, ToolFailedError
-from zave.ports.machines import Artifacts, Machine, MachineState, Release, Say
+from zave.ports.machines import Artifacts, Configuration, Machine, MachineState, Release, Say
 from zave.rehearsal.clock import microseconds
 from zave.rehearsal.durations import seconds_for
 from zave.rehearsal.sites import JOINED, LabMachine, LibvirtSite
@@ -37,32 +38,83 @@ class SimulatedReleases:
         return Release(whole, "0" * 64, origin, location)  # type: ignore[arg-type]  # one of the three
 
 
-class SimulatedMachines:
-    """Implements `zave.ports.machines.Machines` over the libvirt host of a world."""
+@dataclass(frozen=True)
+class _Wanted:
+    """What machines are to run, as the world remembers it."""
 
-    def __init__(self, world: World, *, instance: str) -> None:
+    version: str
+    configuration: Configuration
+
+    def digest(self, machine: Machine) -> str | None:
+        """That of k3s' files on the machine; None where nothing is said of them."""
+        files = self.configuration.get(machine.name)
+        if files is None:
+            return None
+        return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
+
+    def differs(self, joined: Mapping[str, Any] | None, machine: Machine) -> bool:
+        """Whether a machine joined with another configuration than it is to have."""
+        wanted, known = self.digest(machine), (joined or {}).get("configuration")
+        return wanted is not None and known is not None and known != wanted
+
+
+class SimulatedMachines:
+    """Implements `zave.ports.machines.Machines` over the libvirt host of a world.
+
+    `check` refuses a step from one release to another, for a machine, that real machines refuse
+    (`zave.k3s.versions.check_step`).
+    """
+
+    def __init__(
+        self, world: World, *, instance: str, check: Callable[[str, str, str], None] | None = None
+    ) -> None:
         self._world = world
         self._instance = instance
+        self._check = check
         self._site = LibvirtSite(world)
 
-    def join(self, machines: Sequence[Machine], *, release: Release, say: Say) -> None:
-        """Wait for cloud-init, then join: control plane first, workers together; upgrades one by one."""
+    def join(
+        self,
+        machines: Sequence[Machine],
+        *,
+        release: Release,
+        say: Say,
+        configuration: Configuration | None = None,
+    ) -> None:
+        """Wait for cloud-init; change who has joined, one by one; then join: control plane first."""
         there = self._running(machines)
         before = self._site.joined(self._instance)
+        wanted = _Wanted(release.version, configuration or {})
         fresh = [m for m in machines if there[m.name].identity not in before]
         older = [m for m in machines if _release_at(before, there[m.name]) not in (None, release.version)]
+        if self._check is not None:
+            for machine in older:
+                self._check(str(_release_at(before, there[machine.name])), release.version, machine.name)
+        changed = [m for m in machines if wanted.differs(before.get(there[m.name].identity), m)]
         if fresh:
             say(f"waiting for cloud-init on {len(fresh)} machines (simulated)", 0.0)
             self._sleep_until(max(_booted_at(there[m.name]) for m in fresh))
-        if older:
+        if older or changed:
             say("taking a snapshot of the datastore (simulated)", None)
+        behind = [machine for machine in machines if machine in older or machine in changed]
+        for each in sorted(behind, key=lambda machine: machine.role == "worker"):
+            verb = "upgrade" if each in older else "restart"
+            self._bring_in([each], there, wanted, say=say, verb=verb)
         for each in [m for m in fresh if m.role == "control-plane"]:
-            self._bring_in([each], there, release, say=say, verb="join")
+            self._bring_in([each], there, wanted, say=say, verb="join")
         workers = [m for m in fresh if m.role == "worker"]
         if workers:
-            self._bring_in(workers, there, release, say=say, verb="join")
-        for each in sorted(older, key=lambda machine: machine.role == "worker"):
-            self._bring_in([each], there, release, say=say, verb="upgrade")
+            self._bring_in(workers, there, wanted, say=say, verb="join")
+
+    def leave(self, going: Sequence[Machine], staying: Sequence[Machine], *, say: Say) -> None:
+        """Drain those that are in the cluster and run."""
+        there, joined = self._there(), self._site.joined(self._instance)
+        for machine in going:
+            found = there.get(machine.name)
+            if found is not None and found.runs and found.identity in joined:
+                say(f"draining {machine.name} (simulated)", None)
+                self._world.clock.sleep(seconds_for("machine.k3s", "drain", machine.name))
+                self._world.note("drain", "k3s", machine.name)
 
     def look(self, machines: Sequence[Machine]) -> Sequence[MachineState]:
         """What the world knows of each, at once."""
@@ -150,14 +202,15 @@ class SimulatedMachines:
         self,
         machines: Sequence[Machine],
         there: Mapping[str, LabMachine],
-        release: Release,
+        wanted: "_Wanted",
         *,
         say: Say,
         verb: str,
     ) -> None:
-        """Join, or upgrade, machines side by side; they are in the cluster when all are done."""
+        """Join, upgrade or restart machines side by side; they are in the cluster when all are done."""
         names = ", ".join(machine.name for machine in machines)
-        say(f"{verb} {names}: k3s {release.version} (simulated)", None)
+        what = "its new configuration" if verb == "restart" else f"k3s {wanted.version}"
+        say(f"{verb} {names}: {what} (simulated)", None)
         took = 0.0
         for machine in machines:
             disturbed = self._world.faults.take("join", "k3s", machine.name)
@@ -184,8 +237,12 @@ class SimulatedMachines:
             # read again within: who was killed meanwhile has written nothing, who was not has
             joined = dict(ledger.document(JOINED, self._instance) or {})
             for machine in machines:
-                joined[there[machine.name].identity] = {"release": release.version, "at": now}
-                ledger.log(verb, "k3s", machine.name, detail=release.version)
+                joined[there[machine.name].identity] = {
+                    "release": wanted.version,
+                    "at": now,
+                    "configuration": wanted.digest(machine),
+                }
+                ledger.log(verb, "k3s", machine.name, detail=wanted.version)
             ledger.put_document(JOINED, self._instance, joined)
 
     def _sleep_until(self, moment: float) -> None:
@@ -212,7 +269,7 @@ def _read_snapshot(source: Path) -> dict[str, Any]:
     refused = PreconditionError(
         f"{source.name} is no snapshot of a rehearsal",
         where=str(source),
-        resolution="zave snapshot ENV --rehearse writes one",
+        resolution="zave snapshot ENV writes one",
     )
     try:
         with source.open("rb") as file:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zave.engine.step import Probe, StepRun
-from zave.ports import ImageBuilder, ImageRequest
+from zave.ports import Artifact, ImageBuilder, ImageRequest
 
 
 class EnsureImage:
@@ -33,7 +33,19 @@ class EnsureImage:
         artifact = self._images.find(self._request)
         if artifact is None:
             artifact = self._images.build(self._request, say=run.say)
-        return {"name": artifact.name, "location": artifact.location, "checksum": artifact.checksum}
+        return _outputs(artifact)
+
+    def foreseen(self) -> dict[str, Any]:
+        """The image, where it is there already. Where one that is yet to be made will be, is not known."""
+        artifact = self._images.find(self._request)
+        if artifact is not None:
+            return _outputs(artifact)
+        name = f"{self._request.image}-{self._request.base}-{self._request.fingerprint[:12]}"
+        return {"name": name, "location": f"not-made-yet/{name}.qcow2", "checksum": ""}
 
     def undo(self, run: StepRun) -> None:
         """Keep the image: the next `up` starts from it."""
+
+
+def _outputs(artifact: Artifact) -> dict[str, Any]:
+    return {"name": artifact.name, "location": artifact.location, "checksum": artifact.checksum}

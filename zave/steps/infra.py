@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zave.engine.execute import CUT_OFF
@@ -53,10 +54,23 @@ def require_state(site: Site, *, cut_off: bool, emit: Emit) -> None:
     After a run that was `cut_off`, or whose Terraform died under it, damage that a crash explains is
     repaired, and told. Raises TerraformStateError for everything else.
     """
-    unsealed = site.store.fact(site.instance, _WRITING) is not None
-    recovery = guard_of(site).require(seal_of(site), interrupted=cut_off or unsealed)
+    recovery = guard_of(site).require(seal_of(site), interrupted=cut_off or _is_unsealed(site))
     if recovery is not None:
         emit(Notice("warning", recovery.describe(), step="infra"))
+
+
+def copy_state(site: Site, root: Path, *, copies: Path) -> None:
+    """Put Terraform's state into `root` as `require_state` would leave it, and change nothing elsewhere.
+
+    `copies` is a folder for what it may be repaired from. Raises TerraformStateError as that would.
+    """
+    record = site.store.steps(site.instance).get("infra")
+    interrupted = (record is not None and record.state in CUT_OFF) or _is_unsealed(site)
+    guard_of(site).copied_to(root, copies).require(seal_of(site), interrupted=interrupted)
+
+
+def _is_unsealed(site: Site) -> bool:
+    return site.store.fact(site.instance, _WRITING) is not None
 
 
 @dataclass(frozen=True)

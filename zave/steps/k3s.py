@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zave.engine.step import Probe, StepRun, digest
+from zave.errors import PreconditionError, RefusedChangeError
+from zave.k3s.versions import check_step
 from zave.ports import Hypervisor
-from zave.ports.machines import Machine, Machines, Release
+from zave.ports.machines import Configuration, Machine, Machines, Release
 from zave.steps.site import Site
 
 # what each machine was when its host key was pinned: one that was made anew has another key
@@ -17,9 +19,10 @@ _OFF = frozenset({"shut off", "crashed", "paused", "suspended"})
 
 @dataclass(frozen=True)
 class K3s:
-    """Joins the machines, and upgrades them when the release changes.
+    """Joins the machines, and changes them node by node when the release or the configuration changes.
 
     `release` is asked when it is needed: a teardown must not depend on where releases come from.
+    `configuration` is what k3s is told on each machine, `configured` what that follows from.
     """
 
     site: Site
@@ -27,23 +30,64 @@ class K3s:
     machines: Machines
     wanted: Sequence[Machine]
     release: Callable[[], Release]
+    configured: Callable[[], Mapping[str, Any]]
+    configuration: Callable[[], Configuration]
     name: str = "k3s"
     needs: tuple[str, ...] = ("infra",)
 
     def fingerprint(self) -> str:
-        """Covers the release and which machines there are; the probe knows those that were made anew."""
-        return digest([asdict(self.release()), [asdict(machine) for machine in self.wanted]])
+        """Covers release, configuration and which machines there are; the probe knows those made anew."""
+        machines = [asdict(machine) for machine in self.wanted]
+        return digest([asdict(self.release()), dict(self.configured()), machines])
 
     def change(self, outputs: Mapping[str, Any]) -> str | None:
         """What the fingerprint covers and `outputs` were not made with, in words."""
         before, after = outputs.get("release"), self.release().version
-        if before is not None and before != after:
-            return f"k3s {before} -> {after}"
+        told = [f"k3s {before} -> {after}"] if before is not None and before != after else []
         known = {machine["name"] for machine in outputs.get("machines", ())}
         names = {machine.name for machine in self.wanted}
-        told = [f"{name} is new" for name in sorted(names - known)]
-        told += [f"{name} goes" for name in sorted(known - names)]
+        told += [f"{name} is new" for name in sorted(names - known)]
+        told += [f"{name} goes, drained before" for name in sorted(known - names)]
+        former, now = outputs.get("configuration", {}), self._digests()
+        changed = sorted(name for name in former.keys() & now.keys() if former[name] != now[name])
+        if changed:
+            files = {f for name in changed for f in former[name].keys() | now[name].keys()}
+            files = {f for f in files if any(former[n].get(f) != now[n].get(f) for n in changed)}
+            what = ", ".join(sorted(files))
+            told.append(f"{what} changes: k3s restarts, one at a time, on {', '.join(changed)}")
         return ", ".join(told) or None
+
+    def require(self) -> None:
+        """Refuse what cannot be done to the cluster that runs. Raises RefusedChangeError.
+
+        Asked when a plan is made: Terraform would take the machines away before this step has its turn.
+        """
+        record = self.site.store.steps(self.site.instance).get(self.name)
+        if record is None or record.state == "undone":
+            return
+        # noted before the first of them joins: it counts those of a run that failed as well
+        known = {str(name) for name in self.site.store.fact(self.site.instance, _PINNED) or {}}
+        self._require_servers(known)
+        before = record.outputs.get("release")
+        if before is not None and before != (after := self.release().version):
+            try:
+                check_step(before, after, machine=self.site.instance)
+            except PreconditionError as error:
+                raise RefusedChangeError(
+                    error.brief, details=error.details, where=error.where, resolution=error.resolution
+                ) from error
+
+    def empty_leaving(self, run: StepRun) -> None:
+        """Have pods leave the workers that are no longer wanted, before Terraform takes these away."""
+        record = self.site.store.steps(self.site.instance).get(self.name)
+        names = {machine.name for machine in self.wanted}
+        going = [
+            Machine(known["name"], known["role"], known["address"])
+            for known in (record.outputs.get("machines", ()) if record is not None else ())
+            if known["name"] not in names and known["role"] == "worker"
+        ]
+        if going:
+            self.machines.leave(going, self.wanted, say=run.say)
 
     def probe(self, outputs: Mapping[str, Any]) -> Probe:
         """Each machine is the one that joined, and says that it runs the release."""
@@ -72,9 +116,10 @@ class K3s:
             self.machines.forget(anew)
         if pinned != there:
             store.put_fact(instance, _PINNED, there)
-        self.machines.join(self.wanted, release=release, say=run.say)
+        self.machines.join(self.wanted, release=release, say=run.say, configuration=self.configuration())
         return {
             "release": release.version,
+            "configuration": self._digests(),
             "machines": [{**asdict(m), "identity": there.get(m.name)} for m in self.wanted],
         }
 
@@ -82,6 +127,28 @@ class K3s:
         """Drop the host keys: the machines go with what Terraform made."""
         self.machines.forget(self.wanted)
         self.site.store.delete_fact(self.site.instance, _PINNED)
+
+    def _require_servers(self, known: set[str]) -> None:
+        prefix = f"{self.site.instance}-control-plane-"
+        servers = {name for name in known if name.startswith(prefix)}
+        wanted = {machine.name for machine in self.wanted if machine.role == "control-plane"}
+        if servers <= wanted:
+            return
+        instance = self.site.instance
+        raise RefusedChangeError(
+            f"{instance} has {len(servers)} control plane machines, and {len(wanted)} would be left",
+            where="nodes.control-plane.count",
+            details="they keep the cluster's data in etcd, which stands still once most of its members are "
+            "gone: zave takes none away from a cluster that runs",
+            resolution=f"set the count to {len(servers)}, or begin anew: zave down {instance}, then zave up "
+            f"{instance}. What is only in the cluster and on its volumes is lost then",
+        )
+
+    def _digests(self) -> dict[str, dict[str, str]]:
+        return {
+            machine: {name: digest(text) for name, text in files.items()}
+            for machine, files in self.configuration().items()
+        }
 
     def _start_stopped(self, run: StepRun) -> None:
         """Terraform does not see this: its provider keeps `running` as it was applied.

@@ -8,6 +8,7 @@ copies and a seal in its record, and lets no command work on a state that does n
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,6 +159,18 @@ class StateGuard:
             return StateHealth(error.trouble, str(error))
         kind, detail = _compare(state, seal)
         return StateHealth(kind, detail, state.lineage, state.serial, len(state.resources))
+
+    def copied_to(self, root: Path, copies: Path) -> "StateGuard":
+        """A guard over a copy of the state, with what it can be repaired from; changes nothing here."""
+        self.refresh()
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = [self.root / name for name in (STATE_FILE, *_LEFT_BY_TERRAFORM)]
+        for source in (*beside, *self._copies()):
+            # whoever works on it at this moment may take one away
+            with suppress(FileNotFoundError):
+                shutil.copy2(source, (root if source.parent == self.root else copies) / source.name)
+        return StateGuard(root=root, copies=copies)
 
     def require(self, seal: StateSeal | None, *, interrupted: bool) -> Recovery | None:
         """Let Terraform work only on a state that follows `seal`.

@@ -12,6 +12,11 @@ _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "read": 
 # a person reads this many; the JSON has them all
 _SHOWN = 40
 
+_NO_WAY_BACK = (
+    "volumes on these disks, and with the control plane's the cluster: what `zave snapshot` takes"
+    " does not fit the one that is made anew. Copy out first what you need"
+)
+
 
 def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     """A `zave/plan/v1` document as text."""
@@ -36,7 +41,7 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _machines(changes: Sequence[Mapping[str, str]], style: Style) -> list[str]:
+def _machines(changes: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     """What happens to machines that are there; those that only come are in Terraform's list."""
     if all(change["change"] == "added" for change in changes):
         return []
@@ -44,7 +49,10 @@ def _machines(changes: Sequence[Mapping[str, str]], style: Style) -> list[str]:
         (one_line(c["name"]), style.paint(c["change"], _FATES.get(c["change"])), one_line(c["why"]))
         for c in changes
     ]
-    return ["", "Machines:", *(f"  {line}" for line in table(["machine", "is", "why"], rows).splitlines())]
+    lines = ["", "Machines:", *(f"  {line}" for line in table(["machine", "is", "why"], rows).splitlines())]
+    if any(change["loses_disk"] for change in changes):
+        lines.append(f"  {style.paint('DATA IS LOST', 'bad')}  {_NO_WAY_BACK}")
+    return lines
 
 
 def _shortages(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
@@ -103,12 +111,15 @@ def _changes(terraform: Mapping[str, Any] | None) -> list[str]:
 def _cost(cost: Mapping[str, Any] | None) -> list[str]:
     if cost is None:
         return []
-    if not (cost["lines"] or cost["ttl"]["expected"] or cost["month"]["expected"]):
+    unpriced = cost.get("unpriced") or ()
+    if not (cost["lines"] or cost["ttl"]["expected"] or cost["month"]["expected"] or unpriced):
         return ["", "Cost: nothing that anybody bills"]
-    lines = ["", "Cost:"]
+    # without one rate a sum would be 0, and that is not what it costs
+    known = bool(cost["lines"] or cost["ttl"]["expected"] or cost["month"]["expected"])
+    lines = ["", "Cost:" if known else "Cost: NOT KNOWN: no rate of this region is; see zave prices update"]
     for name, span in (("until the TTL", cost.get("ttl")), ("a month", cost.get("month"))):
         # a home lab has no TTL
-        if span is not None and span["hours"]:
+        if known and span is not None and span["hours"]:
             low, expected, high = (dollars(span[key]) for key in ("low", "expected", "high"))
             lines.append(f"  {name} ({span['hours']} h): {expected} (between {low} and {high})")
     ends = bool(cost["ttl"]["hours"])
@@ -124,8 +135,9 @@ def _cost(cost: Mapping[str, Any] | None) -> list[str]:
         for line in cost["lines"]
     ]
     heads = ["item", "quantity", "rate", *(["until the TTL"] if ends else []), "a month", "as of"]
-    lines += [f"  {line}" for line in table(heads, rows).splitlines()]
+    if known:
+        lines += [f"  {line}" for line in table(heads, rows).splitlines()]
     lines += [f"  note: {one_line(warning)}" for warning in cost.get("warnings", ())]
-    if cost.get("unpriced"):
-        lines.append(f"  without a price: {', '.join(one_line(item) for item in cost['unpriced'])}")
+    if unpriced:
+        lines.append(f"  without a price: {', '.join(one_line(item) for item in unpriced)}")
     return lines

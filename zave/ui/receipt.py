@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zave.receipt import leaking_cost
 from zave.ui.style import Style, dollars, one_line
 from zave.ui.table import table
 
@@ -27,14 +28,18 @@ def render_receipt(receipt: Mapping[str, Any], *, style: Style | None = None) ->
         lines.append(style.paint("  leaks     0   nothing is left, nothing costs", "good"))
     else:
         lines.append(style.paint(f"  LEAKS     {len(leaks)}   {_cost(receipt)}", "bad"))
-        rows = [(_name(t), dollars(t["usd_per_day"]) + "/day", one_line(t["how_to_delete"])) for t in leaks]
+        rows = [(_name(t), _a_day(t["usd_per_day"]), one_line(t["how_to_delete"])) for t in leaks]
         lines += [f"    {text}" for text in table(["what", "cost", "how to delete"], rows).splitlines()]
     lines.append(style.paint(f"  sha256    {receipt['sha256']}", "dim"))
     return "\n".join(lines) + "\n"
 
 
 def _cost(receipt: Mapping[str, Any]) -> str:
-    return f"{dollars(receipt['usd_per_day_leaking'])} a day until deleted"
+    return f"{leaking_cost(receipt)} until deleted"
+
+
+def _a_day(usd: float | None) -> str:
+    return "not known" if usd is None else f"{dollars(usd)}/day"
 
 
 def _counted(things: Sequence[Thing]) -> list[str]:

@@ -149,7 +149,7 @@ def _receipt(receipt: Mapping[str, Any], style: Style) -> str:
 
 def _cost(each: Environment) -> str:
     if each["usd_per_hour"] is None:
-        return "not known yet"
+        return "not known"
     return f"{dollars(each['usd_per_hour'])} an hour, {dollars(each['usd_spent'] or 0.0)} so far"
 
 

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.integration.aws.conftest import Demo
 
@@ -34,6 +36,30 @@ def test_standing_parts_are_marked_and_belong_to_nobody(account_objects: Objects
         assert tags["zave:standing"] == tags["cloud-nuke-excluded"] == "true", each["address"]
         assert "zave:instance" not in tags
         assert tags["Name"].startswith("zave-"), each["address"]
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 29, 30, 31, 45, 61, 90, 120])
+def test_the_third_failure_alarms_however_long_a_run_takes(account_objects: Objects, minutes: int) -> None:
+    """As CloudWatch does: a period counts in which the sum is 1 or more, and of missing data none."""
+    [alarm] = [v for each in account_objects.values() if "FailedBuilds" in str(v := each["values"])]
+    [project] = [
+        each["values"] for each in account_objects.values() if each["type"] == "aws_codebuild_project"
+    ]
+    assert minutes <= project["build_timeout"]
+    failures: list[int] = []
+    fire = 0
+    while len(failures) < 3:
+        # a fire that finds a run at work ends well
+        if not failures or fire >= failures[-1]:
+            failures.append(fire + minutes)
+        fire += 30
+    for offset in range(alarm["period"] // 60):
+        periods = sorted({(failure + offset) * 60 // alarm["period"] for failure in failures})
+        seen = [each for each in periods if each > periods[-1] - alarm["evaluation_periods"]]
+        assert len(seen) >= alarm["datapoints_to_alarm"] == 3
+    # CloudWatch's limit for periods of less than an hour
+    assert alarm["period"] * alarm["evaluation_periods"] <= 24 * 3600
+    assert (alarm["statistic"], alarm["threshold"]) == ("Sum", 1)
 
 
 def test_the_account_is_removed_whole_when_asked_to(demo: Demo) -> None:

@@ -68,7 +68,7 @@ def _project(**changes: Any) -> Callable[[Api], object]:
 
 
 MODULE = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl"
-_SCHEDULER, _BUILDER, _ = PARTS.roles
+_SCHEDULER, _BUILDER, _DESTROYER = PARTS.roles
 TRUSTS_NOBODY = json.dumps(
     {
         "Version": "2012-10-17",
@@ -130,12 +130,20 @@ TRUSTS_NOBODY = json.dumps(
         (_without("cloudwatch", "delete_alarms", AlarmNames=[PARTS.alarms[0]]), f"alarm {PARTS.alarms[0]}"),
         (lambda api: make_alarm(api, PARTS.alarms[1], ActionsEnabled=False), f"alarm {PARTS.alarms[1]}"),
         (
+            lambda api: make_alarm(api, PARTS.alarms[0], MetricName="Builds"),
+            f"what alarm {PARTS.alarms[0]} looks at",
+        ),
+        (
             _without("iam", "delete_role_policy", RoleName=_BUILDER, PolicyName="run"),
             f"rights of role {_BUILDER}",
         ),
         (
             _without("iam", "update_assume_role_policy", RoleName=_SCHEDULER, PolicyDocument=TRUSTS_NOBODY),
             f"trust of role {_SCHEDULER}",
+        ),
+        (
+            _without("iam", "update_assume_role_policy", RoleName=_DESTROYER, PolicyDocument=TRUSTS_NOBODY),
+            f"trust of role {_DESTROYER}",
         ),
         (_no_boundary, f"permissions boundary of role {_SCHEDULER}"),
     ],

@@ -50,6 +50,7 @@ class Guest:
     cluster: Path
     port: int
     authorized: str
+    configuration: str = ""
     console: bytes = b""
     process: subprocess.Popen[bytes] | None = None
 
@@ -61,8 +62,11 @@ class Guest:
         for name in PROGRAMS:
             (self.folder / "bin" / name).write_text(f"#!{sys.executable} -IS\n{STANDIN.read_text()}")
             (self.folder / "bin" / name).chmod(0o755)
+        (self.folder / "address").write_text(self.machine.address)
         if self.machine.role == "control-plane":
             (self.folder / "server").touch()
+        if self.configuration:
+            (self.folder / "etc/rancher/k3s/config.yaml").write_text(self.configuration)
         self.first_boot('{"v1": {"datasource": "DataSourceNoCloud [seed=/dev/vdb]", "errors": []}}')
         self.new_host_key()
         self.console = self.told(self.public_key())
@@ -190,6 +194,13 @@ def large_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]
     yield from _booted(tmp_path, monkeypatch, ("control-plane-1", "worker-1", "worker-2"))
 
 
+@pytest.fixture
+def etcd_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """Three control plane machines and a worker, with the configuration of their seeds."""
+    roles = ("control-plane-1", "control-plane-2", "control-plane-3", "worker-1")
+    yield from _booted(tmp_path, monkeypatch, roles)
+
+
 def _booted(folder: Path, monkeypatch: pytest.MonkeyPatch, roles: Sequence[str]) -> Iterator[Host]:
     if SSHD is None or shutil.which("ssh") is None:
         pytest.skip("openssh-server and openssh-client are not installed")
@@ -207,7 +218,10 @@ def _booted(folder: Path, monkeypatch: pytest.MonkeyPatch, roles: Sequence[str])
         role: Literal["control-plane", "worker"] = "control-plane" if "plane" in name else "worker"
         machine = Machine(f"lab-{name}", role, f"127.0.0.{number}")
         place = folder / "guests" / machine.name
-        guests[machine.name] = Guest(machine, place, cluster, port, public.read_text())
+        first = "control-plane-3" not in roles or name == "control-plane-1"
+        told = 'server: "https://127.0.0.11:6443"' if not first or role == "worker" else "cluster-init: true"
+        configuration = f"{told}\n" if "control-plane-3" in roles else ""
+        guests[machine.name] = Guest(machine, place, cluster, port, public.read_text(), configuration)
     instance = folder / "instance"
     instance.mkdir(mode=0o700)
     try:

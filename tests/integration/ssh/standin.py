@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -56,23 +57,70 @@ def install() -> None:
     binary.write_text(version)
 
 
-def start() -> None:
-    install()
-    token = (GUEST / "etc/rancher/k3s/token").read_text().strip()
-    if (GUEST / "server").exists():
-        (SERVER / "tls").mkdir(parents=True, exist_ok=True)
-        (SERVER / "db").mkdir(exist_ok=True)
-        authority = SERVER / "tls/server-ca.crt"
+def settings() -> dict[str, str]:
+    """The lines `key: value` of k3s' configuration; later files win."""
+    folder = GUEST / "etc/rancher/k3s"
+    found: dict[str, str] = {}
+    for file in (folder / "config.yaml", *sorted((folder / "config.yaml.d").glob("*.yaml"))):
+        if file.exists():
+            found.update(re.findall(r"(?m)^([a-z-]+): *(.*)$", file.read_text()))
+    return {key: value.strip('"') for key, value in found.items()}
+
+
+def authority_of(joined: str | None, token: str) -> Path:
+    """The CA of the cluster that this server begins or joins."""
+    authority = SERVER / "tls/server-ca.crt"
+    if joined is None:
         if not authority.exists():
             authority.write_bytes(os.urandom(32))
             for file in CLUSTER.glob("*.json"):
                 file.unlink()
-        digest = hashlib.sha256(authority.read_bytes()).hexdigest()
+        return authority
+    address = joined.removeprefix("https://").removesuffix(":6443")
+    for guest in GUEST.parent.iterdir():
+        theirs = guest / "var/lib/rancher/k3s/server"
+        if (guest / "address").read_text() != address or not (theirs / "db/etcd").is_dir():
+            continue
+        content = (theirs / "tls/server-ca.crt").read_bytes()
+        if token.startswith(f"K10{hashlib.sha256(content).hexdigest()}::server:"):
+            authority.write_bytes(content)
+            if not (SERVER / "db/etcd").exists():
+                (SERVER / "db/etcd").mkdir()
+                (SERVER / "db/etcd/data").write_bytes((theirs / "db/etcd/data").read_bytes())
+    return authority
+
+
+def put_data(configured: dict[str, str]) -> None:
+    """The datastore, as k3s has it: etcd wins, SQLite is converted with `cluster-init`."""
+    db, etcd = SERVER / "db", SERVER / "db/etcd"
+    if configured.get("cluster-init") == "true" and not etcd.exists():
+        etcd.mkdir()
+        if (db / "state.db").exists():
+            (db / "state.db").rename(etcd / "data")
+    if etcd.exists():
+        sqlite3.connect(etcd / "data").execute("create table if not exists kine (value text)")
+    else:
+        sqlite3.connect(db / "state.db").execute("create table if not exists kine (value text)")
+
+
+def start() -> None:
+    install()
+    token = (GUEST / "etc/rancher/k3s/token").read_text().strip()
+    configured = settings()
+    if (GUEST / "server").exists():
+        (SERVER / "tls").mkdir(parents=True, exist_ok=True)
+        (SERVER / "db").mkdir(exist_ok=True)
+        authority = authority_of(configured.get("server"), token)
+        try:
+            digest = hashlib.sha256(authority.read_bytes()).hexdigest()
+            put_data(configured)
+        except (OSError, sqlite3.DatabaseError):
+            (GUEST / "unit").write_text("activating")
+            return
         (CLUSTER / "ca").write_text(digest)
         agent = (GUEST / "etc/rancher/k3s/agent-token").read_text().strip()
-        (SERVER / "token").write_text(f"K10{digest}::server:{token}\n")
+        (SERVER / "token").write_text(f"K10{digest}::server:{token.rpartition(':')[2]}\n")
         (SERVER / "agent-token").write_text(f"K10{digest}::node:{agent}\n")
-        sqlite3.connect(SERVER / "db/state.db").execute("create table if not exists kine (value text)")
         (GUEST / "etc/rancher/k3s/k3s.yaml").write_text(
             "clusters: [{name: default, cluster: {server: 'https://127.0.0.1:6443', "
             "certificate-authority-data: QQ==}}]\n"
@@ -81,8 +129,14 @@ def start() -> None:
     elif not token.startswith(f"K10{(CLUSTER / 'ca').read_text()}::node:"):
         (GUEST / "unit").write_text("activating")
         return
+    if "broken" in configured:
+        (GUEST / "unit").write_text("activating")
+        return
     (GUEST / "unit").write_text("active")
-    put_node(NAME, release=(GUEST / "usr/local/bin/k3s").read_text(), server=(GUEST / "server").exists())
+    # what it was started with, and a heartbeat of its own
+    (GUEST / "runs").write_text(json.dumps(configured))
+    release, server = (GUEST / "usr/local/bin/k3s").read_text(), (GUEST / "server").exists()
+    put_node(NAME, release=release, server=server, heartbeat=os.urandom(8).hex())
 
 
 def unit() -> str:
@@ -140,7 +194,13 @@ def shown(file: Path) -> dict[str, object]:
         "spec": {"unschedulable": True} if known.get("cordoned") else {},
         "status": {
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "Unknown" if known.get("silent") else "True",
+                    "lastHeartbeatTime": known.get("heartbeat", ""),
+                }
+            ],
             "nodeInfo": {"kubeletVersion": known["release"]},
         },
     }
@@ -154,6 +214,29 @@ def k3s(words: list[str]) -> None:
         sys.stdout.write(f"k3s version {binary.read_text()} (standin)" + "\n")
     elif words[0] == "kubectl":
         kubectl(words[1:])
+    elif words[:2] == ["etcd-snapshot", "save"]:
+        note("etcd-snapshot")
+        sqlite3.connect(SERVER / "db/etcd/data").execute("select * from kine")
+        Path(words[words.index("--etcd-snapshot-dir") + 1], "zave-lab-1").write_bytes(
+            (SERVER / "db/etcd/data").read_bytes()
+        )
+    elif words[0] == "server":
+        reset(words)
+
+
+def reset(words: list[str]) -> None:
+    note("cluster-reset")
+    if "server" in settings():
+        sys.exit(
+            "FATA[0000] cannot perform cluster-reset while server URL is set - remove server from "
+            "configuration before resetting"
+        )
+    source = next(word.partition("=")[2] for word in words if "restore-path" in word)
+    shutil.rmtree(SERVER / "db/etcd", ignore_errors=True)
+    if (GUEST / "no-reset").exists():
+        sys.exit("FATA[0001] snapshot restore failed")
+    (SERVER / "db/etcd").mkdir(parents=True)
+    (SERVER / "db/etcd/data").write_bytes(Path(source).read_bytes())
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import stat
 import threading
 import time
@@ -337,6 +338,182 @@ def test_a_node_that_its_owner_cordoned_stays_so(lab: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"cordoned": True}))
     join(lab, NEW)
     assert json.loads(file.read_text())["cordoned"] is True
+
+
+# another configuration
+
+
+def configured(lab: Any, *servers: str, **also: str) -> dict[str, dict[str, str]]:
+    """What the seeds of `servers` and the workers say; `also` are files that every machine has."""
+    first = lab.leader.machine.address
+    several = len(servers) > 1
+    found = {}
+    for machine in lab.all:
+        told = f'server: "https://{first}:6443"' if machine.address != first else ""
+        told = told or ("cluster-init: true" if several else "# alone")
+        found[machine.name] = {"config.yaml": f"# seed\n{told}\n\n", **also}
+    return found
+
+
+def reconfigure(lab: Any, configuration: dict[str, dict[str, str]], **limits: float) -> None:
+    lab.said.clear()
+    lab.machines(**limits).join(lab.all, release=OLD, say=lab.say, configuration=configuration)
+
+
+MIRRORS = """\
+# where images of these registries are asked for first
+mirrors:
+  "docker.io":
+    endpoint: ["https://mirror.example.org"]
+"""
+
+
+def test_another_configuration_reaches_machines_that_run_one_at_a_time(lab: Any) -> None:
+    alone = configured(lab, "lab-control-plane-1")
+    reconfigure(lab, alone)
+    runs = {name: (guest.folder / "runs").read_text() for name, guest in lab.guests.items()}
+    assert '"server": "https://127.0.0.11:6443"' in runs["lab-worker-1"]
+    calls = {name: guest.calls() for name, guest in lab.guests.items()}
+    # a comment is no configuration
+    commented = {n: {k: f"# new\n{v}" for k, v in files.items()} for n, files in alone.items()}
+    reconfigure(lab, commented)
+    assert calls == {name: guest.calls() for name, guest in lab.guests.items()}
+
+    reconfigure(lab, configured(lab, "lab-control-plane-1", **{"registries.yaml": MIRRORS}))
+    for guest in lab.guests.values():
+        file = guest.file("etc/rancher/k3s/registries.yaml")
+        assert (file.read_text(), mode(file)) == (MIRRORS, 0o600)
+        assert "systemctl restart k3s.service" in guest.calls()
+    restarts = [text for text in lab.said if "restarting k3s with its new configuration" in text]
+    assert [text.partition(":")[0] for text in restarts] == ["lab-control-plane-1", "lab-worker-1"]
+    assert "drain lab-worker-1 --ignore" in " ".join(lab.leader.calls())
+    assert len(list((lab.folder / "snapshots").iterdir())) == 1
+    nodes = [json.loads(file.read_text()) for file in lab.leader.cluster.glob("*.json")]
+    assert [(node["cordoned"], node["mark"]) for node in nodes] == [(False, None)] * 2
+
+    reconfigure(lab, alone)
+    assert not lab.leader.file("etc/rancher/k3s/registries.yaml").exists()
+    assert lab.leader.file("etc/rancher/k3s/registries.yaml.former").read_text() == MIRRORS
+
+
+def test_mirrors_that_somebody_wrote_by_hand_stay(lab: Any) -> None:
+    join(lab)
+    file = lab.leader.file("etc/rancher/k3s/registries.yaml")
+    file.write_text("configs: {}\n")
+    reconfigure(lab, configured(lab, "lab-control-plane-1"))
+    assert file.read_text() == "configs: {}\n"
+
+
+def test_a_configuration_with_which_k3s_does_not_start_stops_at_its_first_machine(lab: Any) -> None:
+    reconfigure(lab, configured(lab, "lab-control-plane-1"))
+    broken = {name: {"config.yaml": "broken: yes\n"} for name in lab.guests}
+    with pytest.raises(StepFailedError, match="lab-control-plane-1 is not Ready") as caught:
+        reconfigure(lab, broken, start=20)
+    # the API server still has the node as Ready: from before
+    assert "has told nothing since its restart" in caught.value.brief
+    assert "systemctl restart k3s.service" not in lab.guests["lab-worker-1"].calls()
+    # and the next run goes on, though the file is there already
+    good = configured(lab, "lab-control-plane-1", **{"registries.yaml": MIRRORS})
+    (lab.leader.file("etc/rancher/k3s/config.yaml")).write_text(good[lab.leader.machine.name]["config.yaml"])
+    lab.leader.folder.joinpath("unit").unlink()
+    reconfigure(lab, good)
+    assert states(lab) == [("v1.35.9+k3s1", True)] * 2
+    assert json.loads((lab.leader.cluster / "lab-control-plane-1.json").read_text())["mark"] is None
+
+
+# several servers
+
+
+def test_servers_join_the_first_one_with_its_own_token(etcd_lab: Any) -> None:
+    lab = etcd_lab
+    join(lab)
+    assert states(lab) == [("v1.35.9+k3s1", True)] * 4
+    authority = (lab.leader.cluster / "ca").read_text()
+    for name in ("lab-control-plane-2", "lab-control-plane-3"):
+        guest = lab.guests[name]
+        assert re.fullmatch(rf"K10{authority}::server:[0-9a-f]{{64}}\n", guest.file(TOKEN).read_text())
+        told = guest.file("etc/rancher/k3s/config.yaml.d/zave-join.yaml")
+        assert told.read_text() == 'cluster-init: false\nserver: "https://127.0.0.11:6443"\n'
+        assert mode(told) == 0o600
+        assert guest.file("var/lib/rancher/k3s/server/db/etcd").is_dir()
+    # a first server that is made anew joins the others: it begins no second cluster
+    lab.leader.anew()
+    join(lab)
+    assert (lab.leader.cluster / "ca").read_text() == authority
+    assert json.loads((lab.leader.folder / "runs").read_text())["server"] == "https://127.0.0.12:6443"
+    assert states(lab) == [("v1.35.9+k3s1", True)] * 4
+
+
+def test_one_server_becomes_three_after_its_data_are_in_etcd(etcd_lab: Any) -> None:
+    lab = etcd_lab
+    grown = dict(lab.guests)
+    for name in ("lab-control-plane-2", "lab-control-plane-3"):
+        del lab.guests[name]
+    lab.leader.file("etc/rancher/k3s/config.yaml").unlink()
+    reconfigure(lab, configured(lab, "lab-control-plane-1"))
+    database = lab.leader.file("var/lib/rancher/k3s/server/db/state.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("insert into kine values ('kept')")
+
+    lab.guests.update(grown)
+    # without its configuration the first server stays with SQLite: nobody may join it
+    with pytest.raises(StepFailedError, match="lab-control-plane-1 keeps its data in SQLite"):
+        join(lab)
+    assert not lab.guests["lab-control-plane-2"].file(TOKEN).exists()
+
+    servers = [name for name in grown if "plane" in name]
+    reconfigure(lab, configured(lab, *servers))
+    assert states(lab) == [("v1.35.9+k3s1", True)] * 4
+    for name in servers:
+        data = lab.guests[name].file("var/lib/rancher/k3s/server/db/etcd/data")
+        assert sqlite3.connect(data).execute("select value from kine").fetchall() == [("kept",)]
+    # one from before the data were converted
+    assert len(list((lab.folder / "snapshots").iterdir())) == 1
+
+
+# workers that go
+
+
+def leave(lab: Any, *names: str) -> None:
+    lab.said.clear()
+    going = [lab.guests[name].machine for name in names]
+    lab.machines(drain=5).leave(going, [m for m in lab.all if m not in going], say=lab.say)
+
+
+def test_workers_that_go_are_drained_before(large_lab: Any) -> None:
+    lab = large_lab
+    join(lab)
+    leave(lab, "lab-worker-2")
+    drains = [line for line in lab.leader.calls() if line.startswith("kubectl drain")]
+    assert [line.split()[2] for line in drains] == ["lab-worker-2"]
+    # should it stay after all, the next join lifts the cordon
+    file = lab.leader.cluster / "lab-worker-2.json"
+    assert json.loads(file.read_text())["cordoned"] is True
+    join(lab)
+    assert json.loads(file.read_text())["cordoned"] is False
+
+
+def test_pods_that_may_not_leave_keep_their_worker(large_lab: Any) -> None:
+    lab = large_lab
+    join(lab)
+    (lab.leader.cluster / "budget").touch()
+    with pytest.raises(StepFailedError, match="lab-worker-2 could not be drained"):
+        leave(lab, "lab-worker-2")
+    node = json.loads((lab.leader.cluster / "lab-worker-2.json").read_text())
+    assert (node["cordoned"], node["mark"]) == (False, None)
+
+
+def test_nobody_waits_for_a_worker_or_a_control_plane_that_does_not_answer(large_lab: Any) -> None:
+    lab = large_lab
+    join(lab)
+    file = lab.leader.cluster / "lab-worker-1.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"silent": True}))
+    leave(lab, "lab-worker-1")
+    assert "it is not Ready, so nothing is drained" in lab.said[0]
+    (lab.leader.folder / "no-sudo").touch()
+    leave(lab, "lab-worker-2")
+    assert lab.said == ["warning: no control plane machine answers: pods on lab-worker-2 are cut off"]
+    assert not [line for line in lab.leader.calls() if line.startswith("kubectl drain")]
 
 
 # the cluster

@@ -162,7 +162,7 @@ def test_a_refused_delete_is_reported_and_the_others_go_on() -> None:
 
 
 def test_a_leak_tells_its_cost_a_day_and_how_to_delete_it() -> None:
-    item = Item(type="aws_lb", id="x", name="x", usd_per_hour=0.0225)
-    document = leak_document(item, Stubborn(""))  # type: ignore[arg-type]
+    item = Item(type="aws_lb", id="x", name="x")
+    document = leak_document(item, Stubborn(""), usd_per_day=0.54)  # type: ignore[arg-type]
     assert document["usd_per_day"] == 0.54
     assert document["how_to_delete"] == "virsh undefine x"

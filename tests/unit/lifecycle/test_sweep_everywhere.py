@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
+from zave.cost.rates import Rates
 from zave.errors import PreconditionError, StepFailedError, UnreachableError, UsageError, ZaveError
 from zave.lifecycle.inventory import Everywhere, Seen, Source, Sweep, look_everywhere
 from zave.ports import Item
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @dataclass
@@ -56,7 +60,7 @@ def test_a_silent_place_is_named_with_what_to_do_and_the_others_are_shown(kind: 
     error = kind("the credentials have expired", details="sts: ExpiredToken\x1b[2J", resolution="renew them")
     found = look_everywhere([silent("AWS us-east-1", error), Source.of(Place("lab", [volume("vol-1")]))])
     assert [item.id for item in found.items] == ["vol-1"]
-    document = Sweep((), tuple(found.items)).document(instance=None, everywhere=found)
+    document = Sweep((), tuple(found.items)).document(instance=None, everywhere=found, rates=Rates(NOW))
     assert document["looked_at"] == ["lab"]
     (unanswered,) = document["unanswered"]
     assert (unanswered["place"], unanswered["resolution"]) == ("AWS us-east-1", "renew them")

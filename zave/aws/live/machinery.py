@@ -26,6 +26,8 @@ _ABSENT = frozenset(
     }
 )
 _PENDING = "PendingConfirmation"
+# what the alarms look at
+_METRICS = frozenset({("AWS/CodeBuild", "FailedBuilds"), ("AWS/SQS", "ApproximateNumberOfMessagesVisible")})
 # words of terraform-modules/aws-ttl/build.sh
 _IN_BUILDSPEC = ("ZAVE_PROGRAMS_SHA256", "reap --from-bundle")
 
@@ -112,6 +114,8 @@ def _alarms(api: Api, parts: Parts) -> Iterator[str]:
         alarm = there.get(name, {})
         if not alarm.get("ActionsEnabled") or parts.topic_arn not in alarm.get("AlarmActions", ()):
             yield f"alarm {name}"
+        elif (alarm.get("Namespace"), alarm.get("MetricName")) not in _METRICS:
+            yield f"what alarm {name} looks at"
 
 
 def _roles(api: Api, parts: Parts) -> Iterator[str]:
@@ -131,8 +135,8 @@ def _roles(api: Api, parts: Parts) -> Iterator[str]:
 
 def _trust(api: Api, parts: Parts) -> Iterator[str]:
     """Who may take a role on: a schedule that may not fires for ever and does nothing."""
-    wanted = zip(parts.roles, ("scheduler.amazonaws.com", "codebuild.amazonaws.com"), strict=False)
-    for name, service in wanted:
+    who = ("scheduler.amazonaws.com", "codebuild.amazonaws.com", parts.project_role_arn)
+    for name, service in zip(parts.roles, who, strict=True):
         answer = _ask(api, "iam", "get_role", RoleName=name)
         if answer is not None and service not in _document(answer["Role"].get("AssumeRolePolicyDocument")):
             yield f"trust of role {name}"
