@@ -38,16 +38,18 @@ resource "aws_sns_topic_subscription" "email" {
 
 resource "aws_cloudwatch_metric_alarm" "failing" {
   alarm_name        = "zave-failing-${local.account}"
-  alarm_description = "Three runs in a row of zave's destroyer failed: a demo is past its end and still costs money. `zave reap` takes it down from anywhere."
+  alarm_description = "Three runs of zave's destroyer failed within eight hours: a demo is past its end and still costs money. `zave reap` takes it down from anywhere."
 
   namespace   = "AWS/CodeBuild"
   metric_name = "FailedBuilds"
   dimensions  = { ProjectName = aws_codebuild_project.destroyer.name }
 
-  # a schedule fires every half hour
+  # A schedule fires every half hour, but a run may take up to two: fires that find it at work end well, and a
+  # failure counts in the half hour in which it comes. So three of sixteen, however far apart they are.
   statistic           = "Sum"
   period              = 1800
-  evaluation_periods  = 3
+  evaluation_periods  = 16
+  datapoints_to_alarm = 3
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   treat_missing_data  = "notBreaching"
