@@ -281,10 +281,12 @@ resource "aws_iam_role_policy" "delete_by_name" {
       ],
       [
         for table in var.lock_table[*] : {
-          Sid      = "Lock"
-          Effect   = "Allow"
-          Action   = local.lock_actions
-          Resource = ["${local.arn.dynamodb}:table/${table}"]
+          # the lock on the state, and the digest of what Terraform wrote last
+          Sid       = "OwnLock"
+          Effect    = "Allow"
+          Action    = local.lock_actions
+          Resource  = ["${local.arn.dynamodb}:table/${table}"]
+          Condition = { "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = [for end in ["", "-md5"] : "${var.bucket}/instances/${local.instance}/terraform.tfstate${end}"] } }
         }
       ],
     )

@@ -200,7 +200,7 @@ def _switch() -> Iterator[Case]:
     folder = f"arn:aws:s3:::{BUCKET}/instances/{{i}}/terraform.tfstate"
     schedule = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{{g}}/{{i}}"
     group = f"zave-switch-{ACCOUNT}"
-    bucket, lock = f"arn:aws:s3:::{BUCKET}", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{TABLE}"
+    bucket = f"arn:aws:s3:::{BUCKET}"
     rows: list[tuple[str, str, Iterable[str]]] = [
         (
             action,
@@ -210,7 +210,6 @@ def _switch() -> Iterator[Case]:
         for action in ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
     ]
     rows += [("s3:ListBucket", bucket, [f"{bucket}-b", "arn:aws:s3:::theirs"])]
-    rows += [(action, lock, [f"{lock}-b"]) for action in table()["lock_table"]]
     rows += [
         (
             action,
@@ -228,7 +227,24 @@ def _switch() -> Iterator[Case]:
         yield Case("destroyer", (Request(action, mine, SESSION),), allowed=True)
         for other in theirs:
             yield Case("destroyer", (Request(action, other, SESSION),), allowed=False)
+    yield from _locks()
     yield from _passing("destroyer")
+
+
+def _locks() -> Iterator[Case]:
+    """An item of the table has the name of its state; beside it is the digest of that."""
+
+    def call(action: str, arn: str, key: str) -> tuple[Request, ...]:
+        return (Request(action, arn, {**SESSION, "dynamodb:LeadingKeys": (f"{BUCKET}/{key}",)}),)
+
+    lock, state = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{TABLE}", "terraform.tfstate"
+    for action in table()["lock_table"]:
+        for end in ("", "-md5"):
+            own = f"instances/{INSTANCE}/{state}{end}"
+            yield Case("destroyer", call(action, lock, own), allowed=True)
+            yield Case("destroyer", call(action, f"{lock}-b", own), allowed=False)
+            for other in (*(f"instances/{each}" for each in OTHERS), "account"):
+                yield Case("destroyer", call(action, lock, f"{other}/{state}{end}"), allowed=False)
 
 
 def _passing(role: Role) -> Iterator[Case]:

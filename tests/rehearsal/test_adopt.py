@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.rehearsal.aws_lab import INSTANCE
+from zave.cost.catalogue import load_document
 from zave.rehearsal.things import Draft
 from zave.schemas import load_schema
 
@@ -197,6 +198,12 @@ def test_status_tells_of_demos_that_are_not_recorded_here(demo_lab: AwsLab) -> N
     (other,) = document["unrecorded"]
     assert (other["name"], other["owner"], other["expires_at"]) == ("colleague", "c@example.org", None)
     assert other["usd_per_hour"] == pytest.approx(0.1)  # an EKS cluster in standard support
+    # what it costs follows the prices that were refreshed here
+    kept = load_document()
+    kept["items"]["eks.cluster"]["rates"]["us-east-1"] |= {"usd": 0.25, "as_of": "2999-01-01"}
+    demo_lab.state.joinpath("prices.json").write_text(json.dumps(kept))
+    (dearer,) = demo_lab.ok("status").documents[0]["unrecorded"]
+    assert dearer["usd_per_hour"] == pytest.approx(0.25)
     shown = demo_lab.zave("status", "--rehearse").stdout
     assert "zave adopt colleague --rehearse" in shown
     assert "NO END" in shown

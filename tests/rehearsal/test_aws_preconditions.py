@@ -41,6 +41,17 @@ def test_what_is_missing_in_the_account_stops_a_demo_before_anything_is_made(
     assert [reason in each["what"] for each in looked_at if each["refused"]] == [True], looked_at
 
 
+def test_a_quota_that_holds_the_nodes_but_not_all_of_karpenter_warns(account_lab: AwsLab) -> None:
+    told(account_lab, quotas={"spot vCPUs": 10, "on-demand vCPUs": 2})
+    plan = account_lab.zave("plan", "aws-demo", "--rehearse", "-o", "json")
+    looked_at = json.loads(plan.stdout)["preconditions"]
+    (found,) = [each for each in looked_at if "Karpenter" in each["what"]]
+    assert (found["level"], found["refused"]) == ("warning", False)
+    assert "leave 4 beside the node group" in found["what"]
+    doctor = account_lab.zave("doctor", "aws-demo", "--rehearse")
+    assert (doctor.exit_code, "stay pending" in doctor.told()) == (0, True), doctor.told()
+
+
 def test_a_demo_that_stands_is_no_leftover_of_its_own(demo_lab: AwsLab) -> None:
     doctor = demo_lab.zave("doctor", "aws-demo", "--rehearse")
     assert doctor.exit_code == 0, doctor.told()

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from zave.aws.identity import identity
 from zave.aws.keys import ACCOUNT_STATE
-from zave.aws.state import BucketState, state_of
+from zave.aws.state import BucketState, replace_state, state_of
 from zave.clock import Clock
 from zave.errors import LeakError, NoBucketError, PreconditionError, StepFailedError
 from zave.ports import PENDING, Inventory, Item
@@ -71,7 +71,7 @@ def set_up(cloud: Cloud, clock: Clock, root: AccountRoot) -> dict[str, Any]:
     root.say("making bucket and switch, with the state beside the root")
     _apply(cloud, root, home="beside")
     root.say("moving the state into the bucket")
-    _migrate(cloud.bucket, root)
+    _migrate(cloud, root)
     outputs = _apply(cloud, root, home="bucket")
     _wait_for_machinery(cloud, clock)
     return outputs
@@ -225,15 +225,15 @@ def _existing(plan: Plan, inventory: Inventory) -> dict[str, Item]:
     return {address: there[key] for key, address in wanted.items() if key in there}
 
 
-def _migrate(bucket: Bucket, root: AccountRoot) -> None:
-    content = _local(root)
+def _migrate(cloud: Cloud, root: AccountRoot) -> None:
+    bucket, content = cloud.bucket, _local(root)
     if content is None or state_of(content).kind != "whole":
         raise PreconditionError(
             "Terraform left no whole state to move into the bucket",
             where=str(root.folder / _STATE),
             resolution="run the same command again: it adopts what was made",
         )
-    bucket.put(ACCOUNT_STATE, content)
+    replace_state(cloud, ACCOUNT_STATE, content)
     if bucket.get(ACCOUNT_STATE) != content:
         # the copy beside the root stays the one that counts
         raise PreconditionError(

@@ -18,14 +18,12 @@ from zave.aws.keys import (
     baseline_key,
     check_key,
     going_key,
-    old_state_key,
     receipt_key,
-    state_key,
 )
 from zave.aws.locks import RunLock, Worker
 from zave.aws.settlement import leak_error, settlement
-from zave.aws.state import look_at_state
-from zave.aws.state_lock import wait_for_state_lock
+from zave.aws.state import look_at_state, put_state_away
+from zave.aws.state_lock import state_locks, wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended, still_to_come
 from zave.clock import Clock, rfc3339
@@ -70,7 +68,7 @@ class Gear:
     clock: Clock
     terraform: TerraformFactory
     say: Callable[[str], None]
-    price: Callable[[Item], float | None] = lambda item: item.usd_per_hour
+    price: Callable[[Item], float | None]
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,13 @@ class Destroyer:
         self._clock = self._cloud_time()
 
     def check(self) -> dict[str, Any]:
-        """Prove that this run could destroy: state read, inventory listed. The finding, also stored.
+        """Prove that this run could destroy: state and locks read, inventory listed. The finding, stored too.
 
         A damaged state is told, not refused: without it the sweep does the work.
         """
         self._require_account()
         state = look_at_state(self._bucket, self._instance)
+        state_locks(self._cloud, self._instance)  # that they can be read: who holds one now is no matter
         items = self._cloud.inventory.items()
         finding = {
             "schema": "zave/destroyer-check/v1",
@@ -258,7 +257,7 @@ class Destroyer:
     def _destroy(self, lock: RunLock, schedule: Schedule) -> Verdict:
         try:
             wait_for_state_lock(
-                self._bucket,
+                self._cloud,
                 self._clock,
                 instance=self._instance,
                 longest_apply=self.bundle.facts.longest_apply,
@@ -364,11 +363,7 @@ class Destroyer:
 
     def _forget(self) -> None:
         """Clear what belonged to this life of the instance; receipts and evidence stay."""
-        state = look_at_state(self._bucket, self._instance)
-        if state.kind == "damaged" or state.resources:
-            # it describes what no longer exists
-            self._bucket.put(old_state_key(self._instance, self._clock.now()), state.content)
-            self._bucket.delete(state_key(self._instance))
+        put_state_away(self._cloud, self._instance, at=self._clock.now())
         forget_life(self._bucket, self._instance)
 
     def _keep_firing(self, schedule: Schedule) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zave.aws.preconditions import AccountFacts, Finding, guarded
+from zave.aws.findings import AccountFacts, Finding, guarded
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,15 @@
 `doctor` shows all of them; `plan` and `up` refuse what is missing and needed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal, Protocol
 
+from zave.aws.findings import AccountFacts, Finding, Wanted, guarded, stopped
+from zave.aws.quotas import quotas
 from zave.clock import Clock, rfc3339
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports import PENDING, Item
 from zave.ports.cloud import Caller, Cloud
-
-if TYPE_CHECKING:
-    from zave.aws.places import HostedZone
-
-Level = Literal["ok", "info", "warning", "missing"]
-Quota = Literal["on-demand vCPUs", "spot vCPUs", "elastic IPs", "VPCs"]
 
 # a whole stack takes 14 min up, its arming some more (aws.md of 2026-11-23, section 1)
 _UP_TAKES = timedelta(minutes=30)
@@ -25,73 +19,6 @@ _UP_TAKES = timedelta(minutes=30)
 _SOON = timedelta(days=30)
 _PREFIX = "zave-"
 _OTHER_ACCOUNT = "use the credentials of the spec's account, or change aws.account"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `needed`: without it nothing may be created."""
-
-    check: str
-    level: Level
-    what: str
-    fix: str | None = None
-    needed: bool = False
-
-
-@dataclass(frozen=True)
-class Window:
-    """EKS's support of the wanted version. `surcharge` is USD an hour in extended support."""
-
-    standard_until: date | None
-    extended_until: date | None
-    surcharge: float | None = None
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What an instance will take. `stands`: the record has it up, so what is its own is no leftover.
-
-    `nodes` is the most that its node group may have, `addresses` are elastic ones (a NAT gateway's).
-    """
-
-    instance: str
-    owner: str
-    account: str | None
-    version: str
-    instance_types: tuple[str, ...]
-    nodes: int
-    spot: bool
-    addresses: int = 0
-    window: Window | None = None
-    stands: bool = False
-
-
-class AccountFacts(Protocol):
-    """What AWS says of an account beside what exists in it: `zave.aws.live.facts.LiveFacts`."""
-
-    def region_enabled(self) -> bool:
-        """Whether the account may use the region."""
-        ...
-
-    def spot_role(self) -> bool:
-        """Whether EC2's service-linked role for spot instances is there."""
-        ...
-
-    def quota(self, name: Quota) -> float | None:
-        """The account's quota; None where AWS does not tell."""
-        ...
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        """Virtual processors by type; types that the region does not offer are left out."""
-        ...
-
-    def hosted_zone(self, zone: str) -> "HostedZone | None":
-        """The zone of this ID; None when the account has none such."""
-        ...
-
-    def bucket_region(self, bucket: str) -> str | None:
-        """Where the bucket is, empty where that is not told; None when there is none of the name."""
-        ...
 
 
 def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> list[Finding]:
@@ -116,13 +43,8 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
         found.append(_unlisted(error))
     else:
         found += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
-    found += guarded("quotas", lambda: _quotas(facts, items, wanted))
+    found += guarded("quotas", lambda: quotas(facts, items, wanted))
     return found
-
-
-def stopped(findings: Sequence[Finding]) -> bool:
-    """Whether something that is needed is missing: what else is asked may be answered wrongly."""
-    return any(finding.needed and finding.level == "missing" for finding in findings)
 
 
 def standing_parts(cloud: Cloud) -> Finding:
@@ -137,17 +59,6 @@ def standing_parts(cloud: Cloud) -> Finding:
     return Finding("standing parts", "ok", "bucket, switch and alarms are whole")
 
 
-def require(findings: Sequence[Finding]) -> None:
-    """Raise PreconditionError, with every fix, when something that is needed is missing."""
-    missing = [finding for finding in findings if finding.needed and finding.level == "missing"]
-    if missing:
-        raise PreconditionError(
-            missing[0].what if len(missing) == 1 else f"{len(missing)} things are missing in the account",
-            details=None if len(missing) == 1 else "\n".join(f"{f.what}: {f.fix}" for f in missing),
-            resolution=missing[0].fix,
-        )
-
-
 def wrong_account(found: str, wanted: str, *, arn: str) -> PreconditionError:
     """The error for credentials of another account than the spec's."""
     return PreconditionError(
@@ -155,14 +66,6 @@ def wrong_account(found: str, wanted: str, *, arn: str) -> PreconditionError:
         where=arn,
         resolution=_OTHER_ACCOUNT,
     )
-
-
-def guarded(check: str, looks: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """What `looks` finds; that it cannot be looked at is a finding as well."""
-    try:
-        return list(looks())
-    except StepFailedError as error:
-        return [Finding(check, "warning", f"could not be looked at: {error.details or error.brief}")]
 
 
 def _unlisted(error: StepFailedError) -> Finding:
@@ -314,45 +217,3 @@ def _leftovers(cloud: Cloud, items: Sequence[Item], wanted: Wanted) -> Iterator[
             f"a switch of an earlier {wanted.instance} is still set",
             f"zave up {wanted.instance} takes it over and keeps its expiry",
         )
-
-
-def _quotas(facts: AccountFacts, items: Sequence[Item], wanted: Wanted) -> Iterator[Finding]:
-    own = [item for item in items if item.owner == wanted.instance]
-    others = [item for item in items if item.owner != wanted.instance]
-    market: Quota = "spot vCPUs" if wanted.spot else "on-demand vCPUs"
-    running = [i for i in others if i.type == "aws_instance" and _is_spot(i) == wanted.spot]
-    known = facts.vcpus(sorted({*wanted.instance_types, *_types(running)}))
-    for missing in sorted(set(wanted.instance_types) - known.keys()):
-        yield Finding("quotas", "warning", f"the region does not offer {missing}", "leave the type out")
-    offered = [known[type_] for type_ in wanted.instance_types if type_ in known]
-    used = sum(known.get(type_, 0) for type_ in _types(running))
-    yield _quota(facts, market, used=used, needed=wanted.nodes * max(offered, default=0))
-    vpcs = sum(item.type == "aws_vpc" for item in others)
-    yield _quota(facts, "VPCs", used=vpcs, needed=0 if any(i.type == "aws_vpc" for i in own) else 1)
-    if wanted.addresses:
-        used = sum(item.type == "aws_eip" for item in others)
-        yield _quota(facts, "elastic IPs", used=used, needed=wanted.addresses)
-
-
-def _quota(facts: AccountFacts, name: Quota, *, used: int, needed: int) -> Finding:
-    quota = facts.quota(name)
-    if quota is None:
-        return Finding("quotas", "warning", f"AWS does not tell the quota of {name}")
-    told = f"{name}: {used} in use, {needed} more are needed, {quota:.0f} are allowed"
-    if used + needed > quota:
-        return Finding(
-            "quotas",
-            "missing",
-            told,
-            "ask for more in the console's Service Quotas, or lower eks.nodes.maximum or another use",
-            needed=True,
-        )
-    return Finding("quotas", "ok", told)
-
-
-def _is_spot(item: Item) -> bool:
-    return item.attributes.get("instance_lifecycle") == "spot"
-
-
-def _types(items: Sequence[Item]) -> list[str]:
-    return [item.attributes["instance_type"] for item in items if "instance_type" in item.attributes]

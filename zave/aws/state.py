@@ -2,11 +2,12 @@
 
 import tempfile
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from zave.aws.keys import state_key
-from zave.ports.cloud import Bucket
+from zave.aws.keys import old_state_key, state_key
+from zave.ports.cloud import Bucket, Cloud
 from zave.tools.terraform_statefile import StateFileError, read_state
 
 
@@ -44,3 +45,24 @@ def state_of(content: bytes | None) -> BucketState:
         except StateFileError as error:
             return BucketState("damaged", content, reason=str(error))
     return BucketState("whole", content, resources=len(state.resources), serial=state.serial)
+
+
+def replace_state(cloud: Cloud, key: str, content: bytes | None) -> None:
+    """Put a state in another's place without Terraform; None removes it. Older versions stay."""
+    if cloud.lock_table is not None:
+        # first: without a digest Terraform takes either state, with one only what it wrote itself
+        cloud.lock_table.forget(key)
+    if content is None:
+        cloud.bucket.delete(key)
+    else:
+        cloud.bucket.put(key, content)
+
+
+def put_state_away(cloud: Cloud, instance: str, *, at: datetime) -> bool:
+    """Keep as evidence a state that names what no longer exists; False when there is none such."""
+    state = look_at_state(cloud.bucket, instance)
+    if state.kind != "damaged" and not state.resources:
+        return False
+    cloud.bucket.put(old_state_key(instance, at), state.content)
+    replace_state(cloud, state_key(instance), None)
+    return True

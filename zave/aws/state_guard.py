@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zave.aws.keys import state_key
+from zave.aws.state import replace_state
 from zave.errors import NoBucketError, PreconditionError, StepFailedError, TerraformStateError
 from zave.ports.cloud import Bucket, Cloud
 from zave.render import write_private
@@ -69,7 +70,7 @@ class BucketGuard(StateGuard):
 
     def _restore(self, best: StateFile, *, reason: str) -> Recovery:
         recovery = super()._restore(best, reason=reason)
-        self.cloud.bucket.put(state_key(self.instance), self.state.read_bytes())
+        replace_state(self.cloud, state_key(self.instance), self.state.read_bytes())
         return recovery
 
     def _only_locked(self) -> bool:
@@ -79,7 +80,7 @@ class BucketGuard(StateGuard):
     def _start_afresh(self, reason: str) -> Recovery:
         recovery = super()._start_afresh(reason)
         # older versions stay in the bucket
-        self.cloud.bucket.delete(state_key(self.instance))
+        replace_state(self.cloud, state_key(self.instance), None)
         return recovery
 
     def _bucket(self) -> Bucket | None:

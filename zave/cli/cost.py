@@ -36,6 +36,8 @@ def command(
     zave = Context(options_of(context))
     instance = zave.instances.only_standing(env)
     record = zave.instances.record(instance)
+    if actual:
+        _require_a_bill(zave, record)  # before anybody is asked
     from zave.cost.ledger import cost_of, is_billed
     from zave.ui.cost import render_cost
     from zave.ui.document import show
@@ -49,12 +51,19 @@ def command(
     show(document, render_cost, settings=zave.settings)
 
 
+def _require_a_bill(zave: Context, record: "InstanceRecord") -> None:
+    """Raise UsageError where nobody bills anything."""
+    if zave.rehearsal:
+        brief = f"a rehearsal has no bill: nobody bills {record.name}"
+    elif record.platform != "aws-eks":
+        brief = f"a home lab has no bill: nobody bills {record.name}"
+    else:
+        return
+    raise UsageError(brief, resolution="leave --actual out: it is for demos in a real AWS account")
+
+
 def _actual(zave: Context, record: "InstanceRecord", *, ask: Callable[[str], None] | None) -> dict[str, Any]:
-    """What was billed since the instance's creation. Raises UsageError where nobody bills anything."""
-    if zave.rehearsal or record.platform != "aws-eks":
-        raise UsageError(
-            f"nobody bills {record.name}", resolution="--actual is for demos in a real AWS account"
-        )
+    """What was billed since the instance's creation."""
     from zave.aws.live.billing import USD_PER_REQUEST, billed
 
     if ask is not None:

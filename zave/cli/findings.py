@@ -322,7 +322,7 @@ def _account(zave: Context, env: str | None, spec: "LibvirtSpec | AwsSpec | None
     try:
         spec = zave.pinned(environment, spec)
         tools = zave.tools_for(zave.directory.instance(instance), spec)
-        found = look_for(spec, instance=instance, tools=tools, store=zave.store)
+        found = look_for(spec, instance=instance, project=zave.project, tools=tools, store=zave.store)
         if not any(finding.level == "missing" and finding.needed for finding in found) and tools.cloud:
             found.append(preconditions.standing_parts(tools.cloud))
     except ZaveError as error:

@@ -102,7 +102,8 @@ class Accounts:
         from zave.aws.live.cloud import LiveCloud
 
         api = self.api(spec.aws.region, patient=patient)
-        return LiveCloud(api, clock=self.clock, bucket=spec.state.bucket, account=spec.aws.account)
+        state, account = spec.state, spec.aws.account
+        return LiveCloud(api, clock=self.clock, bucket=state.bucket, account=account, lock=state.lock)
 
     def facts(self, region: str) -> "LiveFacts":
         """What AWS says of the account beside what exists in it."""
@@ -168,7 +169,7 @@ class Accounts:
         assume = Assumption(role, f"zave-{instance}", {"instance": instance})
         api = new_api(region, assume=assume)
         bucket = os.environ.get(_BUCKET) or spec.state.bucket
-        cloud = LiveCloud(api, clock=self.clock, bucket=bucket)
+        cloud = LiveCloud(api, clock=self.clock, bucket=bucket, lock=spec.state.lock)
         environment = environment_for(assume, region=region, folder=work, own=own_variables())
         return self._tools(spec, folder, api, cloud, environment)
 

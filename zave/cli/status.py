@@ -126,7 +126,8 @@ def _strangers(
     from zave.cost.meter import usd_per_hour
     from zave.lifecycle.strangers import strangers
 
-    catalogue, now = Catalogue.load(cloud.region), zave.clock.now()
+    catalogue = Catalogue.load(cloud.region, refreshed=zave.store.prices)
+    now = zave.clock.now()
     return strangers(
         cloud,
         items,

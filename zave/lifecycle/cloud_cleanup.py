@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from zave.aws.destroyer import forget_life
-from zave.aws.keys import old_state_key, receipt_key, state_key
+from zave.aws.keys import receipt_key
 from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
 from zave.aws.settlement import settlement
-from zave.aws.state import look_at_state
+from zave.aws.state import put_state_away
 from zave.aws.state_lock import wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended
@@ -57,7 +57,7 @@ class CloudCleanup:
         try:
             with beating(run, self._lock.beat):
                 wait_for_state_lock(
-                    bucket,
+                    self.cloud,
                     self.site.tools.clock,
                     instance=self.site.instance,
                     longest_apply=LONGEST_APPLY,
@@ -106,17 +106,14 @@ class CloudCleanup:
         if clean:
             self._settle_bill()
             self.site.store.delete_fact(self.site.instance, GOING)
-            self._put_state_away(bucket)
+            self._put_state_away()
             forget_life(bucket, self.site.instance)
             self.cloud.switchboard.remove_schedule(self.site.instance)
 
-    def _put_state_away(self, bucket: Bucket) -> None:
+    def _put_state_away(self) -> None:
         """A state that still names resources, after a sweep without Terraform, describes nothing more."""
         instance, store = self.site.instance, self.site.store
-        state = look_at_state(bucket, instance)
-        if state.kind == "damaged" or state.resources:
-            bucket.put(old_state_key(instance, self.site.tools.clock.now()), state.content)
-            bucket.delete(state_key(instance))
+        if put_state_away(self.cloud, instance, at=self.site.tools.clock.now()):
             store.delete_fact(instance, SEAL)
         mark_undone(store, instance, reason="swept")
 

@@ -16,7 +16,9 @@ def preconditions_of(place: Place) -> list[dict[str, Any]]:
     from zave.platforms.aws_eks import look_for
 
     site = place.site
-    found = look_for(place.spec, instance=place.instance, tools=site.tools, store=site.store)
+    found = look_for(
+        place.spec, instance=place.instance, project=site.project, tools=site.tools, store=site.store
+    )
     return [
         {
             "check": finding.check,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from zave.aws.bundle import InstanceFacts
 from zave.aws.cluster_made import ClusterFirst, made_by_cluster
+from zave.aws.findings import Finding, Wanted, Window, stopped
 from zave.aws.locks import LONGEST_APPLY
 from zave.aws.places import Place, look_at_places
-from zave.aws.preconditions import Finding, Wanted, Window, look, stopped
+from zave.aws.preconditions import look
 from zave.aws.sweep import read_baseline
 from zave.clock import rfc3339
 from zave.cost.catalogue import Catalogue, Range, Support
@@ -39,6 +40,7 @@ from zave.steps.ttl_switch import TtlSwitch
 from zave.tools.terraform import Plan
 
 if TYPE_CHECKING:
+    from zave.project import Project
     from zave.spec import AwsSpec
 
 
@@ -55,24 +57,29 @@ def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, sit
     )
 
 
-def look_for(spec: "AwsSpec", *, instance: str, tools: Tools, store: StateStore) -> list[Finding]:
+def look_for(
+    spec: "AwsSpec", *, instance: str, project: "Project", tools: Tools, store: StateStore
+) -> list[Finding]:
     """What must be so before anything is made, looked at in the account. Raises as `preconditions.look`."""
     if tools.cloud is None or tools.facts is None:
         raise PreconditionError("no cloud is at hand for an aws-eks environment")
     held = any(each.state != "gone" for each in store.resources(instance))
     catalogue = Catalogue.load(spec.aws.region, refreshed=store.prices)
-    wanted = wanted_by(spec, instance=instance, catalogue=catalogue, stands=held)
+    wanted = wanted_by(spec, instance=instance, project=project, catalogue=catalogue, stands=held)
     found = look(tools.cloud, tools.facts, wanted, clock=tools.clock)
     if not stopped(found):
         found += look_at_places(tools.facts, zone=_zone(spec), backups=_backups(spec))
     return found
 
 
-def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: bool) -> Wanted:
+def wanted_by(
+    spec: "AwsSpec", *, instance: str, project: "Project", catalogue: Catalogue, stands: bool
+) -> Wanted:
     """What an instance of the spec will take from its account."""
     support, extended = catalogue.support(spec.eks.version), catalogue.rate("eks.extended")
     # the rate is that of the surcharge, which comes on top of the cluster's own
     surcharge = extended.usd.expected if extended else None
+    karpenter = spec.eks.karpenter and spec.gitops.profile != "none"
     return Wanted(
         instance=instance,
         owner=spec.owner,
@@ -84,6 +91,7 @@ def wanted_by(spec: "AwsSpec", *, instance: str, catalogue: Catalogue, stands: b
         addresses=1 if spec.network.nat == "single" else 0,
         window=None if support is None else _window(support, surcharge),
         stands=stands,
+        karpenter=karpenter_limit(project) if karpenter else 0,
     )
 
 
@@ -205,7 +213,9 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             cloud=cloud,
             instance=instance,
             account=spec.aws.account,
-            look=lambda: look_for(spec, instance=instance, tools=site.tools, store=site.store),
+            look=lambda: look_for(
+                spec, instance=instance, project=site.project, tools=site.tools, store=site.store
+            ),
         ),
         Render(project=site.project, root=root, destination=site.folder.terraform),
         TtlSwitch(

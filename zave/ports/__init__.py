@@ -95,7 +95,6 @@ class Item:
     state: str = "present"
     import_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    usd_per_hour: float = 0.0
     owner: str | None = None
     standing: bool = False
     created_at: str | None = None

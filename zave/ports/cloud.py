@@ -62,6 +62,25 @@ class Bucket(Protocol):
         ...
 
 
+class LockTable(Protocol):
+    """The table in which Terraform keeps locks and digests of states, where no file in the bucket locks.
+
+    `state` is a state's key in the bucket.
+    """
+
+    def lock(self, state: str) -> bytes | None:
+        """What the holder of the state's lock wrote; None when nobody holds it."""
+        ...
+
+    def release(self, state: str, held: bytes) -> bool:
+        """Release the lock while it is `held` still; False when it is another one by now, or none."""
+        ...
+
+    def forget(self, state: str) -> None:
+        """Forget the digest of a state: Terraform refuses any state that does not fit one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The switch of one instance as the cloud has it.
@@ -198,6 +217,11 @@ class Cloud(Protocol):
     @property
     def bucket(self) -> Bucket:
         """The state bucket. Raises PreconditionError when the account is not set up."""
+        ...
+
+    @property
+    def lock_table(self) -> LockTable | None:
+        """The table of Terraform's locks; None where a file in the bucket locks."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from zave.rehearsal.aws_inventory import SimulatedInventory
 from zave.rehearsal.bucket import SimulatedBucket
 from zave.rehearsal.builds import Launch
 from zave.rehearsal.gate import Gate
+from zave.rehearsal.lock_table import SimulatedLockTable, has_lock_table
 from zave.rehearsal.switchboard import SimulatedSwitchboard
 from zave.rehearsal.world import World
 
@@ -58,6 +59,13 @@ class SimulatedCloud:
             f"account {self._account} has no bucket of zave's",
             resolution="zave account setup makes the standing parts",
         )
+
+    @property
+    def lock_table(self) -> SimulatedLockTable | None:
+        """The table of Terraform's locks; None where a file in the bucket locks."""
+        if not has_lock_table(self._world):
+            return None
+        return SimulatedLockTable(self._world, ask=partial(self._gate.ask, "dynamodb"))
 
     @property
     def switchboard(self) -> SimulatedSwitchboard:

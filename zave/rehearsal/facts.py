@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zave.aws.findings import Quota
 from zave.aws.places import HostedZone
-from zave.aws.preconditions import Quota
 from zave.rehearsal.world import World
 
 DOCUMENT = ("aws_facts", "default")
@@ -21,7 +21,7 @@ _VCPUS = {"nano": 2, "micro": 2, "small": 2, "medium": 2, "large": 2, "xlarge": 
 
 
 class SimulatedFacts:
-    """Implements `zave.aws.preconditions.AccountFacts` over a world.
+    """Implements `zave.aws.findings.AccountFacts` over a world.
 
     The world's document may say otherwise: `spot_role`, `region_enabled`, `quotas` by name, the names of
     `zones` by ID, the regions of `buckets` by name; None for one that is not there.

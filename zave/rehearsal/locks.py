@@ -1,7 +1,8 @@
-"""A state lock that outlives whoever took it: what kill -9 leaves behind in a bucket.
+"""A state lock that outlives whoever took it: what kill -9 leaves behind in a bucket or a table.
 
 The object is the one that Terraform's S3 backend makes with `use_lockfile` (Terraform >= 1.10): the key
-of the state with `.tflock` added, holding the lock's information as JSON.
+of the state with `.tflock` added, holding the lock's information as JSON. With a table the same
+information is in an item of the state's name.
 """
 
 import json
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from zave.clock import rfc3339
 from zave.rehearsal.aws_family import Family
 from zave.rehearsal.bucket import bucket_folder, write_object
+from zave.rehearsal.lock_table import has_lock_table, put_lock
 from zave.rehearsal.things import Thing
 from zave.rehearsal.world import World
 
@@ -39,5 +41,10 @@ def leave_lock(world: World, thing: Thing, *, stale: bool) -> None:
         "Path": key,
     }
     content = json.dumps(information).encode()
-    if write_object(bucket_folder(world) / f"{key}.tflock", content, at=made, only_if_absent=True):
+    if has_lock_table(world):
+        left = put_lock(world, key, content, at=made)
+    else:
+        path = bucket_folder(world) / f"{key}.tflock"
+        left = write_object(path, content, at=made, only_if_absent=True)
+    if left:
         world.note("lock", "terraform_state", key, detail="its holder is gone")

@@ -14,7 +14,7 @@ from zave.state.directory import InstanceFolder
 from zave.state.store import StateStore
 
 if TYPE_CHECKING:
-    from zave.aws.preconditions import AccountFacts
+    from zave.aws.findings import AccountFacts
     from zave.tools.terraform_factory import BoundTerraform
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zave.aws.preconditions import Finding, require
+from zave.aws.findings import Finding, require
 from zave.aws.sweep import take_baseline
 from zave.engine.step import Probe, StepRun, digest
 from zave.errors import PreconditionError

@@ -167,13 +167,6 @@ class Terraform:
             except (KeyError, TypeError, AttributeError) as error:
                 raise self._shell.nonsense(arguments) from error
 
-    def force_unlock(self, lock_id: str) -> None:
-        """Break the state's lock. Only for a lock whose holder is known to be gone."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", lock_id):
-            raise StepFailedError(f"{lock_id!r} is no id of a lock", where=str(self.root))
-        with _arguments("force-unlock", {"force": True}, lock_id) as arguments:
-            self._shell.text(arguments)
-
     def write_imports(self, imports: Sequence[tuple[str, str]]) -> Path:
         """Let the next plan adopt objects: (resource address, the provider's import id) each.
 

@@ -5,11 +5,12 @@ import pytest
 from tests.integration.aws_live.standing import ACCOUNT, REGION
 from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import FakeClock
+from zave.aws.findings import Wanted
 from zave.aws.live.api import Api, Assumption
 from zave.aws.live.cloud import LiveCloud
 from zave.aws.live.facts import LiveFacts
 from zave.aws.places import HostedZone
-from zave.aws.preconditions import Wanted, look
+from zave.aws.preconditions import look
 from zave.errors import PreconditionError, StepFailedError
 
 

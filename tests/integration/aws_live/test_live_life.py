@@ -53,7 +53,7 @@ class Demo(LiveCloud):
         bundle = load_bundle(place / "bundle", work=place / "work")
         account = Account(self._folder)
         take_back = partial(FakeCluster(account).take_back, instance=run.instance)
-        gear = Gear(self, take_back, self.clock, account.terraform, self.said.append)
+        gear = Gear(self, take_back, self.clock, account.terraform, self.said.append, lambda item: 0.1)
         destroyer = Destroyer(gear, bundle, run.id, place)
         try:
             destroyer.check() if run.mode == "check" else destroyer.destroy()

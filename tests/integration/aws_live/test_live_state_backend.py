@@ -9,16 +9,19 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.integration.aws_live.standing import PARTS, REGION
+from tests.integration.aws_live.test_live_lock_table import make_lock_table
 from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import FakeClock
 from zave.aws.keys import state_key, state_lock_key
+from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
-from zave.aws.state import look_at_state
-from zave.aws.state_lock import wait_for_state_lock
+from zave.aws.state import look_at_state, put_state_away, replace_state
+from zave.aws.state_lock import state_locks, wait_for_state_lock
 
 _ROOT = """
 terraform {
@@ -27,13 +30,13 @@ terraform {
     key          = "%(key)s"
     region       = "%(region)s"
     encrypt      = true
-    use_lockfile = true
+    %(lock)s
 
     # moto stands in for AWS
     use_path_style              = true
     skip_requesting_account_id  = true
     skip_metadata_api_check     = true
-    endpoints                   = { s3 = "%(url)s", sts = "%(url)s", iam = "%(url)s" }
+    endpoints = { s3 = "%(url)s", sts = "%(url)s", iam = "%(url)s", dynamodb = "%(url)s" }
   }
 }
 
@@ -64,10 +67,26 @@ def engine() -> list[str]:
     return [sys.executable, "-I", "-m", "zave.tools.embedded_terraform"]
 
 
+@pytest.fixture(params=["s3", "dynamodb"])
+def lock(request: pytest.FixtureRequest) -> Literal["s3", "dynamodb"]:
+    """The spec's `state.lock`."""
+    found: Literal["s3", "dynamodb"] = request.param
+    return found
+
+
 @pytest.fixture
-def root(tmp_path: Path, server: MotoServer) -> Path:
+def cloud(cloud: LiveCloud, api: Api, clock: FakeClock, lock: Literal["s3", "dynamodb"]) -> LiveCloud:
+    """The account, with a table where the spec asks for one."""
+    if lock == "dynamodb":
+        make_lock_table(api)
+    return LiveCloud(api, clock=clock, lock=lock)
+
+
+@pytest.fixture
+def root(tmp_path: Path, server: MotoServer, lock: str) -> Path:
     """A root whose state is in the bucket, under the key of the instance demo."""
     values = {"bucket": PARTS.bucket, "key": state_key("demo"), "region": REGION, "url": server.url}
+    values["lock"] = "use_lockfile = true" if lock == "s3" else f'dynamodb_table = "{PARTS.lock_table}"'
     (tmp_path / "main.tf").write_text(_ROOT % values)
     return tmp_path
 
@@ -113,17 +132,19 @@ def killed_in_the_middle(root: Path) -> None:
 
 
 def test_a_lock_that_a_killed_terraform_left_is_waited_for_and_then_broken(
-    cloud: LiveCloud, root: Path
+    cloud: LiveCloud, root: Path, lock: str
 ) -> None:
     terraform(root, "init", "-input=false")
     terraform(root, "apply", "-input=false", "-auto-approve")
     state = look_at_state(cloud.bucket, "demo")
     assert (state.kind, state.resources) == ("whole", 1)
-    assert cloud.bucket.list(state_lock_key("demo")) == []
+    assert state_locks(cloud, "demo") == []
 
     killed_in_the_middle(root)
-    (lock,) = cloud.bucket.list(state_lock_key("demo"))
-    assert json.loads(cloud.bucket.get(lock.key) or b"")["Operation"] == "OperationTypeApply"
+    (left,) = state_locks(cloud, "demo")
+    assert json.loads(left.content)["Operation"] == "OperationTypeApply"
+    assert left.since is not None
+    assert bool(cloud.bucket.list(state_lock_key("demo"))) == (lock == "s3")
     refused = terraform(root, "apply", "-input=false", "-auto-approve", "-no-color", expect=1)
     assert "Error acquiring the state lock" in refused
 
@@ -132,7 +153,7 @@ def test_a_lock_that_a_killed_terraform_left_is_waited_for_and_then_broken(
     clock.moment = datetime.now(UTC)
     beats: list[datetime] = []
     wait_for_state_lock(
-        cloud.bucket,
+        cloud,
         clock,
         instance="demo",
         longest_apply=1800,
@@ -140,15 +161,29 @@ def test_a_lock_that_a_killed_terraform_left_is_waited_for_and_then_broken(
         beat=lambda: beats.append(clock.now()),
     )
     # an apply may take that long: not a minute earlier
-    assert clock.now() - lock.modified_at >= timedelta(seconds=1800)
+    assert clock.now() - left.since >= timedelta(seconds=1800)
     assert len(beats) > 10
     assert [line.split()[0] for line in said] == ["waiting", "broke"]
-    assert cloud.bucket.list(state_lock_key("demo")) == []
+    assert state_locks(cloud, "demo") == []
     (evidence,) = cloud.bucket.list("instances/demo/broken-locks/")
     assert b"OperationTypeApply" in (cloud.bucket.get(evidence.key) or b"")
 
     terraform(root, "destroy", "-input=false", "-auto-approve")
     assert look_at_state(cloud.bucket, "demo").resources == 0
+
+
+def test_terraform_begins_anew_after_a_state_that_was_put_away_without_it(
+    cloud: LiveCloud, root: Path
+) -> None:
+    terraform(root, "init", "-input=false")
+    terraform(root, "apply", "-input=false", "-auto-approve")
+    before = cloud.bucket.get(state_key("demo")) or b""
+    assert put_state_away(cloud, "demo", at=datetime.now(UTC))
+    assert look_at_state(cloud.bucket, "demo").kind == "absent"
+    # a digest that is left in a table would make it refuse what it finds
+    terraform(root, "apply", "-input=false", "-auto-approve")
+    replace_state(cloud, state_key("demo"), before)
+    terraform(root, "plan", "-input=false")
 
 
 def test_a_damaged_state_is_seen_as_one(cloud: LiveCloud, root: Path) -> None:

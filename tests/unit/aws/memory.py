@@ -95,6 +95,30 @@ class FakeBucket:
         return [json.loads(self.objects[found.key][0]) for found in self.list(prefix)]
 
 
+class FakeLockTable:
+    """Terraform's table: locks by the key of their state, and which states have a digest."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self.locks: dict[str, bytes] = {}
+        self.digests: set[str] = set()
+        self._tick = tick
+
+    def lock(self, state: str) -> bytes | None:
+        self._tick()
+        return self.locks.get(state)
+
+    def release(self, state: str, held: bytes) -> bool:
+        self._tick()
+        if self.locks.get(state) != held:
+            return False
+        del self.locks[state]
+        return True
+
+    def forget(self, state: str) -> None:
+        self._tick()
+        self.digests.discard(state)
+
+
 class FakeInventory:
     """What exists. `needs` holds what must be gone first; `refuse` are types that are never deleted."""
 
@@ -271,6 +295,7 @@ class Account:
     set_up: bool = True
     destroy_seconds: float = 720.0
     terraform_fails: bool = False
+    lock_table: FakeLockTable | None = None
     applies: int = 0
     said: list[str] = field(default_factory=list)
     # by their archives: many accounts may share a folder, and what was unpacked there
@@ -351,6 +376,7 @@ class Account:
             clock,
             self.terraform,
             self.said.append,
+            price=lambda item: 0.1,
         )
         return Destroyer(gear, bundle, run, self.folder)
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.unit.aws.memory import Account
+from tests.unit.aws.memory import Account, FakeLockTable
 from tests.unit.aws.things import gone
 from zave.aws.destroyer import Verdict
 from zave.aws.keys import (
     broken_lock_key,
     old_state_key,
+    state_key,
     state_lock_key,
 )
 from zave.aws.locks import RunLock, Work, Worker
-from zave.errors import LeakError, LockedError, PreconditionError
+from zave.errors import LeakError, LockedError, PreconditionError, StepFailedError
 from zave.ports.cloud import DestroyerRun
 from zave.spec.units import MINUTE
 
@@ -182,6 +183,29 @@ def test_a_lock_older_than_any_apply_is_broken_and_kept_as_evidence(expired: Acc
     assert any("'abc'" in said and "'me@laptop'" in said for said in expired.said)
     assert all(at >= locked_at + timedelta(minutes=30) for _, at in expired.inventory.deleted)
     assert expired.clock.now() <= locked_at + timedelta(minutes=45)
+
+
+def test_a_stale_lock_in_a_table_is_broken_as_well(expired: Account) -> None:
+    table = expired.lock_table = FakeLockTable(expired.tick)
+    table.locks[state_key("demo")] = b'{"ID": "abc"}'
+    found = expired.clock.now()
+    assert isinstance(expired.fire("demo"), Verdict)
+    assert table.locks == {}
+    (evidence,) = expired.bucket.documents("instances/demo/broken-locks/")
+    assert evidence == {"ID": "abc"}
+    assert all(at >= found + timedelta(minutes=30) for _, at in expired.inventory.deleted)
+
+
+def test_a_check_proves_that_locks_can_be_read(expired: Account) -> None:
+    def refused(state: str) -> bytes | None:
+        raise StepFailedError("AWS refused dynamodb:get_item", details="AccessDeniedException")
+
+    archive = expired.bucket.objects[expired.switchboard.set["demo"].bundle][0]
+    table = expired.lock_table = FakeLockTable(expired.tick)
+    assert expired.destroyer("check", archive).check()["own"] > 0
+    table.lock = refused  # type: ignore[method-assign]
+    with pytest.raises(StepFailedError, match="dynamodb"):
+        expired.destroyer("check", archive).check()
 
 
 def test_keys_of_evidence_do_not_collide(expired: Account) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from tests.unit.aws.memory import START, Account
 from tests.unit.aws.things import ACCOUNT, item
+from zave.aws.findings import Finding, Quota, Wanted, Window, require
 from zave.aws.places import HostedZone
-from zave.aws.preconditions import Finding, Quota, Wanted, Window, look, require
+from zave.aws.preconditions import look
 from zave.errors import PreconditionError, StepFailedError
 from zave.ports.cloud import Caller
 
@@ -132,41 +133,6 @@ def test_the_support_of_a_version_is_told_with_its_dates(
     (finding,) = [each for each in found(account, window=window) if each.check == "EKS version"]
     assert finding.level == level
     assert words in finding.what
-
-
-def test_what_others_use_of_a_quota_counts_and_the_own_does_not(account: Account) -> None:
-    machine = {"instance_type": "c6i.8xlarge", "instance_lifecycle": "spot"}
-    others = item(None, "aws_instance", attributes=machine)
-    account.inventory.add(others)
-    (finding,) = [each for each in found(account) if each.what.startswith("spot vCPUs")]
-    assert finding.what == "spot vCPUs: 32 in use, 8 more are needed, 32 are allowed"
-    assert finding.level == "missing"
-    # on demand is another quota, and an own machine is counted among those to come
-    assert missing(found(account, spot=False)) == []
-    account.inventory.there.clear()
-    account.inventory.add(item("demo", "aws_instance", attributes=machine))
-    assert missing(found(account, stands=True)) == []
-
-
-@pytest.mark.parametrize(("name", "kind"), [("VPCs", "aws_vpc"), ("elastic IPs", "aws_eip")])
-def test_room_for_networks_and_addresses_is_counted(name: Quota, kind: str, account: Account) -> None:
-    account.inventory.add(*(item(None, kind, id=f"{kind}-{n}") for n in range(5)))
-    findings = found(account)
-    assert missing(findings) == ["quotas"]
-    assert any(each.what.startswith(f"{name}: 5 in use, 1 more") for each in findings)
-    if kind == "aws_eip":
-        assert missing(found(account, addresses=0)) == []
-
-
-def test_an_unknown_quota_is_a_warning(account: Account) -> None:
-    facts = Facts()
-    facts.quotas["VPCs"] = None
-    assert any(each.level == "warning" and "VPCs" in each.what for each in found(account, facts))
-
-
-def test_a_type_that_the_region_lacks_is_told(account: Account) -> None:
-    findings = found(account, instance_types=("t3.large", "x9.huge"))
-    assert any(each.level == "warning" and "x9.huge" in each.what for each in findings)
 
 
 def test_a_name_that_somebody_else_has_is_refused(account: Account) -> None:

@@ -21,7 +21,7 @@ def gone(items: Iterable[Item]) -> bool:
 def item(instance: str | None, kind: str, **changes: Any) -> Item:
     """One thing of an instance, named after its type."""
     identity = changes.pop("id", f"{kind.removeprefix('aws_')}-{instance or 'nobody'}")
-    values: dict[str, Any] = {"name": f"zave-{instance}-{kind}", "owner": instance, "usd_per_hour": 0.1}
+    values: dict[str, Any] = {"name": f"zave-{instance}-{kind}", "owner": instance}
     return Item(type=kind, id=identity, **{**values, **changes})
 
 

@@ -88,3 +88,23 @@ def test_savings_are_a_document_and_a_text(run: Run) -> None:
     assert status == 0
     Draft202012Validator(load_schema("savings")).validate(json.loads(out))
     assert run("savings")[1] == "no demo is recorded yet\n"
+
+
+@pytest.mark.parametrize("yes", [(), ("--yes",)])
+@pytest.mark.usefixtures("past_demo")
+def test_where_nobody_bills_nobody_is_asked_about_a_bill(
+    run: Run, tmp_path: Path, yes: tuple[str, ...]
+) -> None:
+    directory = StateDirectory.locate({"ZAVE_STATE_DIR": str(tmp_path / "state")}, rehearsal=True)
+    store = StateStore.open(directory, clock=SystemClock())
+    spec: dict[str, Any] = {"aws": {"region": "us-east-1"}}
+    store.save_instance(InstanceRecord("aws-demo", "aws-demo", "aws-eks", "destroyed", AT, EXPIRY, spec))
+    store.close()
+    for words, reason in (
+        (("aws-demo", "--rehearse"), "a rehearsal has no bill"),
+        (("homelab",), "a home lab has no bill"),
+    ):
+        status, out, err = run("cost", *words, "--actual", *yes)
+        assert (status, out) == (2, "")
+        assert reason in err
+        assert "--yes" not in err

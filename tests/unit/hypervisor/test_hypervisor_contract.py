@@ -78,9 +78,9 @@ def test_items_have_the_same_names_ids_states_and_attributes(hypervisor: Hypervi
     assert hypervisor.types == {kind for kind, _name in found}
 
 
-def test_none_can_be_imported_or_costs_or_tells_its_owner(hypervisor: Hypervisor) -> None:
+def test_none_can_be_imported_or_tells_its_owner(hypervisor: Hypervisor) -> None:
     for item in hypervisor.items():
-        assert (item.import_id, item.usd_per_hour, item.owner, item.standing) == (None, 0.0, None, False)
+        assert (item.import_id, item.owner, item.standing) == (None, None, False)
 
 
 @pytest.mark.parametrize(

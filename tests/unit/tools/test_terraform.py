@@ -325,14 +325,6 @@ def test_unformatted_files_are_listed(terraform: Terraform, runner: PretendedRun
     assert runner.arguments("fmt") == [("fmt", "-check", "-recursive", "-no-color")]
 
 
-def test_a_lock_is_broken_by_its_id_only(terraform: Terraform, runner: PretendedRunner) -> None:
-    terraform.force_unlock("1f3b-77")
-    with pytest.raises(StepFailedError, match="no id of a lock"):
-        terraform.force_unlock("-help")
-
-    assert runner.arguments("force-unlock") == [("force-unlock", "-force", "1f3b-77")]
-
-
 def test_imports_are_written_and_taken_back(terraform: Terraform) -> None:
     path = terraform.write_imports([('module.vm["a-1"].libvirt_domain.this[0]', 'id-"${x}"')])
 

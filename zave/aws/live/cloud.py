@@ -1,10 +1,12 @@
 """An AWS account by boto3, as the ports of `zave/ports/cloud.py` show one."""
 
 from functools import cached_property
+from typing import Literal
 
 from zave.aws.live.api import Api
 from zave.aws.live.bucket import S3Bucket
 from zave.aws.live.inventory import LiveInventory
+from zave.aws.live.lock_table import DynamoLockTable
 from zave.aws.live.parts import Parts
 from zave.aws.live.switchboard import SchedulerSwitchboard
 from zave.aws.preconditions import wrong_account
@@ -19,15 +21,23 @@ class LiveCloud:
 
     `bucket` is the spec's `state.bucket`, with `{account}` and `{region}` in it or filled in already.
     `account` is the one that the credentials must belong to; in another one nothing but `caller` is asked.
+    `lock` is the spec's `state.lock`.
     """
 
     def __init__(
-        self, api: Api, *, clock: Clock, bucket: str = DEFAULT_BUCKET, account: str | None = None
+        self,
+        api: Api,
+        *,
+        clock: Clock,
+        bucket: str = DEFAULT_BUCKET,
+        account: str | None = None,
+        lock: Literal["s3", "dynamodb"] = "s3",
     ) -> None:
         self._api = api
         self._clock = clock
         self._bucket_name = bucket
         self._account = account
+        self._lock = lock
 
     @property
     def region(self) -> str:
@@ -51,6 +61,13 @@ class LiveCloud:
         # each time: an account is set up, and removed, while zave looks at it
         found.require()
         return found
+
+    @property
+    def lock_table(self) -> DynamoLockTable | None:
+        """The table of Terraform's locks; None where a file in the bucket locks."""
+        if self._lock == "s3":
+            return None
+        return DynamoLockTable(self._api, name=self.parts.lock_table, bucket=self.parts.bucket)
 
     @property
     def switchboard(self) -> SchedulerSwitchboard:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from zave.aws.findings import Quota
 from zave.aws.live.api import Api, RefusedError
 from zave.aws.places import HostedZone
-from zave.aws.preconditions import Quota
 
 # service and quota codes of Service Quotas; `list-service-quotas` tells them
 _CODES: Mapping[Quota, tuple[str, str]] = {
@@ -24,7 +24,7 @@ _NOT_OPTED_IN = "not-opted-in"
 
 
 class LiveFacts:
-    """Implements `zave.aws.preconditions.AccountFacts`."""
+    """Implements `zave.aws.findings.AccountFacts`."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

@@ -13,6 +13,11 @@ class Parts:
     bucket: str
 
     @property
+    def lock_table(self) -> str:
+        """The table of Terraform's locks, where the spec asks for one."""
+        return f"zave-locks-{self.account}"
+
+    @property
     def group(self) -> str:
         """The schedules' group."""
         return f"zave-switch-{self.account}"

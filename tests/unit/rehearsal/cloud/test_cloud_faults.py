@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from zave.aws.state_lock import state_locks, wait_for_state_lock
 from zave.rehearsal.bucket import bucket_folder
 from zave.rehearsal.viewpoint import Viewpoint
 from zave.rehearsal.world import World, WorldError
 
 if TYPE_CHECKING:
     from tests.unit.rehearsal.cloud.conftest import Account
+    from zave.rehearsal.cloud import SimulatedCloud
 
 
 @pytest.mark.parametrize("fault", ["throttle all 3 times", "throttle aws_vpc 3 times"])
@@ -114,6 +116,32 @@ def test_lost_lock_stays_in_the_bucket_as_terraform_writes_it(
     assert lock["Path"] == "instances/demo/terraform.tfstate"
     assert path.stat().st_mtime == pytest.approx(world.clock.timestamp() - hours * 3600, abs=1)
     assert world.faults.list() == []
+
+
+@pytest.mark.parametrize(("fault", "minutes"), [("lose lock", 30), ("stale lock", 0)])
+def test_where_a_table_locks_a_lost_lock_stays_in_it_until_it_is_broken(
+    world: World, account: "Account", cloud: "SimulatedCloud", fault: str, minutes: int
+) -> None:
+    account.switch()
+    assert cloud.lock_table is None
+    account.standing("aws_dynamodb_table", "zave-locks")
+    assert cloud.lock_table is not None
+    world.faults.add(fault)
+    account.make("aws_vpc", "v", instance="demo")
+    assert list(bucket_folder(world).rglob("*.tflock")) == []
+    (lock,) = state_locks(cloud, "demo")
+    assert state_locks(cloud, "demo-b") == []
+    assert not cloud.lock_table.release("instances/demo/terraform.tfstate", b"another")
+
+    begun, said = world.clock.now(), list[str]()
+    wait_for_state_lock(
+        cloud, world.clock, instance="demo", longest_apply=1800, say=said.append, beat=lambda: None
+    )
+    assert (world.clock.now() - begun).total_seconds() == pytest.approx(60 * minutes, abs=1)
+    assert said[-1].startswith("broke Terraform's lock")
+    assert state_locks(cloud, "demo") == []
+    (evidence,) = cloud.bucket.list("instances/demo/broken-locks/")
+    assert cloud.bucket.get(evidence.key) == lock.content
 
 
 def test_lock_of_what_has_no_tags_is_found_by_what_it_is_a_part_of(world: World, account: "Account") -> None:
