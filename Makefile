@@ -19,7 +19,7 @@ sources := $(shell find zave -name '*.py')
 shell_files = $(shell git ls-files --cached --others --exclude-standard '*.sh') .ci/run
 yaml_files = $(shell git ls-files --cached --others --exclude-standard '*.yaml' '*.yml')
 
-.PHONY: help setup demo test e2e-homelab lint lint-terraform types fmt bench drill pins clean dev system
+.PHONY: help setup demo test e2e-homelab lint lint-modules lint-terraform types fmt bench drill pins clean dev system
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,19 @@ lint: dev lint-terraform | $(cache)  ## ruff, import layers, shellcheck, yamllin
 # whichever engine zave itself would take
 terraform := $(or $(shell command -v terraform || command -v tofu),$(bin)/python -I -m zave.tools.embedded_terraform)
 terraform_fmt := env -u TF_CLI_CONFIG_FILE CHECKPOINT_DISABLE=1 $(terraform) fmt -recursive
+
+# its packages and zave's do not fit into one environment
+checkov := $(cache)/checkov
+$(checkov)/.installed: .ci/checkov-constraints.txt $(venv)/.python | $(cache)
+	@echo "installing checkov"
+	@rm -rf $(checkov) && $(bin)/python -m venv $(checkov)
+	@$(checkov)/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/checkov-constraints.txt checkov
+	@touch $@
+
+lint-modules: $(checkov)/.installed  ## checkov over all Terraform modules, each skip with its reason
+	@$(checkov)/bin/checkov --directory terraform-modules --framework terraform --skip-download --output json \
+	  --soft-fail >$(cache)/checkov.json 2>$(cache)/checkov.log || { cat $(cache)/checkov.log >&2; exit 1; }
+	@$(bin)/python -m tests.policy.checkov_report $(cache)/checkov.json
 
 lint-terraform: $(venv)/.compiled | $(cache)
 	@for folder in terraform-modules templates; do \

@@ -3,7 +3,7 @@
 Run as a program it serves; imported it starts one. In front of moto stands a gate that writes down each
 call, refuses those that a test wants refused, and corrects what moto is known to do unlike AWS (aws.md of
 2026-11-23, section 6): builds that are over before they began and forget what they were told, and a
-schedule group whose schedules stay when it goes.
+schedule group whose schedules stay when it goes. Policies of buckets are kept and not asked.
 """
 
 import json
@@ -271,13 +271,17 @@ def _refusal(start: Start, fault: _Fault, environ: Environ) -> Iterable[bytes]:
 
 
 def _serve() -> None:
+    from moto.iam.access_control import PermissionResult
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
         create_backend_app,
     )
+    from moto.s3.models import FakeBucket
     from werkzeug.serving import make_server
 
+    # a bucket's policy denies what comes without TLS, and everything comes so here
+    FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
     moto: Any = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, _Gate(moto), threaded=True, request_handler=MotoRequestHandler)
     sys.stdout.write(f"{server.server_port}\n")

@@ -147,6 +147,8 @@ def account_document(
         "phase": phase,
         "bucket": None if bucket is None else bucket.name,
         "missing": list(machinery.missing),
+        "unread": list(machinery.unread),
+        "undelivered": machinery.undelivered,
         "subscription_confirmed": machinery.subscription_confirmed,
         "standing": [
             {"type": item.type, "id": item.id, "name": item.name, "usd_per_month": price}

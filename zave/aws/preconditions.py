@@ -56,6 +56,14 @@ def standing_parts(cloud: Cloud) -> Finding:
     if not machinery.subscription_confirmed:
         what = "whole, but the address for alarms is not confirmed"
         return Finding("standing parts", "warning", what, "open the link that AWS sent to it")
+    if machinery.undelivered:
+        what = f"{machinery.undelivered} fires or mails were not delivered and wait in the dead-letter queue"
+        return Finding(
+            "standing parts", "warning", what, "zave account status; look into the queue, empty it"
+        )
+    if machinery.unread:
+        what = f"what was looked at is whole; not looked at: {', '.join(machinery.unread)}"
+        return Finding("standing parts", "warning", what, "give the caller the right to read them")
     return Finding("standing parts", "ok", "bucket, switch and alarms are whole")
 
 

@@ -8,18 +8,20 @@ from typing import Literal
 
 from zave.aws.keys import old_state_key, state_key
 from zave.ports.cloud import Bucket, Cloud
+from zave.tools.terraform_plan import HeldResource
 from zave.tools.terraform_statefile import StateFileError, read_state
 
 
 @dataclass(frozen=True)
 class BucketState:
-    """An instance's state. `resources` and `serial` count only where it is `whole`."""
+    """An instance's state. `resources`, `held` and `serial` count only where it is `whole`."""
 
     kind: Literal["absent", "damaged", "whole"]
     content: bytes = field(repr=False, default=b"")
     resources: int = 0
     serial: int = -1
     reason: str = ""
+    held: tuple[HeldResource, ...] = field(repr=False, default=())
 
     def describe(self) -> str:
         """In words, for the sentence `Terraform's state is ...`."""
@@ -44,7 +46,8 @@ def state_of(content: bytes | None) -> BucketState:
             state = read_state(path)
         except StateFileError as error:
             return BucketState("damaged", content, reason=str(error))
-    return BucketState("whole", content, resources=len(state.resources), serial=state.serial)
+    held = state.resources
+    return BucketState("whole", content, resources=len(held), serial=state.serial, held=held)
 
 
 def replace_state(cloud: Cloud, key: str, content: bytes | None) -> None:

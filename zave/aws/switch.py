@@ -33,7 +33,17 @@ _NEW_PROGRAMS = timedelta(days=1)
 # a warning nearer than this may be on its way already
 _NEAR = timedelta(minutes=10)
 
-WarningKind = Literal["expires-soon", "expired", "unconfirmed", "machinery", "altered", "disarmed", "silent"]
+WarningKind = Literal[
+    "expires-soon",
+    "expired",
+    "unconfirmed",
+    "machinery",
+    "altered",
+    "disarmed",
+    "silent",
+    "unread",
+    "undelivered",
+]
 
 
 @dataclass(frozen=True)
@@ -270,6 +280,16 @@ def _machinery_warnings(cloud: Cloud) -> Sequence[SwitchWarning]:
         # SNS says nothing to an address that never confirmed
         text = "the e-mail address for alarms is not confirmed: open the link that AWS sent"
         warnings.append(SwitchWarning("unconfirmed", text))
+    warnings += [
+        SwitchWarning("unread", f"could not be looked at with these credentials: {part}")
+        for part in machinery.unread
+    ]
+    if machinery.undelivered:
+        text = (
+            f"{machinery.undelivered} fires or mails of schedules could not be delivered: "
+            "look into the dead-letter queue (docs/runbooks/switch-in-the-console.md), then empty it"
+        )
+        warnings.append(SwitchWarning("undelivered", text))
     return warnings
 
 

@@ -12,7 +12,7 @@ from zave.cli.options import options_of
 from zave.errors import UsageError
 
 if TYPE_CHECKING:
-    from zave.ports import ImageRequest
+    from zave.ports import ImageBuilder, ImageRequest
 
 EXAMPLES = (
     ("zave build-image --rehearse", "the k3s-base image, skipped when it is current"),
@@ -36,6 +36,10 @@ def command(
     source: Annotated[
         Path | None,
         typer.Option("--source", metavar="FILE", help="Pin a qcow2 file of your own instead."),
+    ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option("--for", metavar="ENV", help="Take vendors' files from this environment's artifacts."),
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List all images; build nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove old images; build nothing.")] = False,
@@ -65,15 +69,18 @@ def command(
     with zave.locked(f"image-{zave.checked(image)}", command="build-image"):
         zave.try_luck(Luck(tuple(fault or ()), faults))
         request = image_request(zave.project, source="packer", image=image, base=base, builder=builder)
-        _build(zave, request, pin=update or source is not None, source=source)
+        images = zave.images_to_build(None if environment is None else zave.checked(environment))
+        _build(zave, images, request, pin=update or source is not None, source=source)
 
 
-def _build(zave: Context, request: "ImageRequest", *, pin: bool, source: Path | None) -> None:
+def _build(
+    zave: Context, images: "ImageBuilder", request: "ImageRequest", *, pin: bool, source: Path | None
+) -> None:
     """Build what is asked for, under the lock of its name; `pin` looks for its base anew before."""
     from zave.lifecycle.build_image import build_image
     from zave.steps.image import EnsureImage
 
-    images, name = zave.images(), f"image-{request.image}"
+    name = f"image-{request.image}"
     build_image(
         EnsureImage(images=images, request=request),
         journal=zave.journal(name, environment=request.image, platform=request.builder),

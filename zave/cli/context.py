@@ -364,6 +364,10 @@ class Context:
 
         return SimulatedImages(self.world)
 
+    def images_to_build(self, environment: str | None) -> "ImageBuilder":
+        """The same, with vendors' files from where an environment's `artifacts` are."""
+        return self.images() if self.options.rehearse else self.real.images_to_build(environment)
+
     @contextlib.contextmanager
     def registry(self, instance: str, *, source_auth: Path | None) -> "Iterator[tuple[Registry, Copier]]":
         """The registry of a recorded instance on AWS, and who copies images into it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zave.cli.real_credentials import credentials
 from zave.clock import SystemClock
-from zave.errors import PreconditionError, ZaveError
+from zave.errors import PreconditionError, UsageError, ZaveError
 from zave.settings import Settings
 from zave.state.directory import InstanceFolder, StateDirectory
 from zave.text import clean
@@ -156,13 +156,41 @@ class Real:
             if spec.platform == "aws-eks":
                 yield spec.aws.region
 
-    def images(self) -> "AllImages":
+    def images_to_build(self, environment: str | None) -> "AllImages":
+        """The same with vendors' files from the `artifacts` of `environment`.
+
+        Without one from those that the project's home labs name, where they name one place. Raises
+        UsageError where they name several.
+        """
+        found = {str(_place(each)): each for each in self._artifacts(environment) if _place(each) is not None}
+        if len(found) > 1:
+            raise UsageError(
+                f"the project's environments name different artifacts: {', '.join(sorted(found))}",
+                resolution="zave build-image --for ENV says whose",
+            )
+        return self.images(*found.values())
+
+    def _artifacts(self, environment: str | None) -> "Iterator[Artifacts]":
+        from zave.spec.load import load_spec
+
+        for name in self._project.environments() if environment is None else (environment,):
+            try:
+                spec = load_spec(self._project.environment_file(name))
+            except ZaveError as error:
+                if environment is not None:
+                    raise
+                sys.stderr.write(f"warning: {name} is passed over: {error.brief}\n")
+                continue
+            if spec.platform == "libvirt-k3s":
+                yield spec.artifacts
+
+    def images(self, artifacts: "Artifacts | None" = None) -> "AllImages":
         """Makes and finds images, AMIs for whoever is signed in."""
         from zave.images.builder import AllImages
 
         signed_in = credentials().found
         return AllImages(
-            self._local_images(),
+            self._local_images(artifacts),
             amazon=self._amazon_images if signed_in else None,
             list_amazon=signed_in,
             unlisted=_warn_that_amis_are_not_listed,

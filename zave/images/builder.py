@@ -62,6 +62,7 @@ class AllImages:
             return self.local
         if self.amazon is None:
             raise PreconditionError(
-                "AMIs need an AWS account, and none is at hand", resolution="see docs/images.md, AMIs"
+                "AMIs need an AWS account, and none is at hand",
+                resolution="name a profile (AWS_PROFILE) or sign in (aws sso login): docs/images.md, AMIs",
             )
         return self.amazon()

@@ -21,7 +21,12 @@ def virtual_size(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(80)
     if len(head) < _HEAD.size or head[:4] != _MAGIC:
-        raise StepFailedError(f"{path.name} is not an image in qcow2 format", where=str(path))
+        raise StepFailedError(
+            f"{path.name} is not an image in qcow2 format",
+            where=str(path),
+            resolution="`qemu-img convert -O qcow2 IN OUT` makes one of a raw image; if it was downloaded, "
+            "look whether it is whole",
+        )
     _, version, backing, _, _, size, encrypted = _HEAD.unpack_from(head)
     if version not in (2, 3) or encrypted:
         raise StepFailedError(f"{path.name} is a qcow2 image of an unknown kind", where=str(path))

@@ -12,6 +12,7 @@ from zave.engine.step import Demanding, Foreseeing
 from zave.lifecycle.fixed_values import require_fixed_values
 from zave.lifecycle.place import Place
 from zave.lifecycle.room import require_large_nodes, shortages_of
+from zave.platforms.aws_addons import planned_addons
 from zave.platforms.libvirt_changes import machine_changes
 from zave.render import write_tfvars
 from zave.steps.infra import VARIABLES, copy_state
@@ -56,6 +57,7 @@ def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, A
                 if r.action in counts
             ],
         },
+        "addons": planned_addons(changes.document),
         "machines": machine_changes(changes.document),
         "shortages": [shortage.document() for shortage in shortages_of(place)],
         "cost": _cost(place, changes),

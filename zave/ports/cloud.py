@@ -116,10 +116,16 @@ class DestroyerRun:
 
 @dataclass(frozen=True)
 class Machinery:
-    """The standing parts of the switch. `missing` names parts that are absent or were altered."""
+    """The standing parts of the switch. `missing` names parts that are absent or were altered.
+
+    `unread` are parts beside the way of a fire that the caller may not look at, each with the reason;
+    `undelivered` is how many fires and warnings could start nothing and wait in the dead-letter queue.
+    """
 
     missing: tuple[str, ...]
     subscription_confirmed: bool
+    unread: tuple[str, ...] = ()
+    undelivered: int = 0
 
     @property
     def ready(self) -> bool:

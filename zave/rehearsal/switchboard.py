@@ -25,14 +25,16 @@ _PAST = timedelta(minutes=5)
 _PATIENCE = 3
 # virtual seconds after which whoever got the mail of SNS has opened its link: assumed
 _CONFIRMED_AFTER = timedelta(minutes=10)
+_UNDELIVERED = "undelivered"
 _PROJECT = "aws_codebuild_project"
+_QUEUE = "aws_sqs_queue"
 _GROUP = "aws_scheduler_schedule_group"
 _TOPIC = "aws_sns_topic"
 _PARTS: Mapping[str, str] = {
     "aws_s3_bucket": "state bucket",
     _GROUP: "schedule group",
     _PROJECT: "destroyer project",
-    "aws_sqs_queue": "dead-letter queue",
+    _QUEUE: "dead-letter queue",
     _TOPIC: "topic for alarms",
 }
 # the scheduler's, the project's
@@ -84,7 +86,8 @@ class SimulatedSwitchboard:
             for thing in standing
             if thing.type == _PROJECT and thing.attributes.get("service_role") not in known
         ]
-        return Machinery(tuple(sorted(missing)), self._confirmed(standing))
+        lost = (self._world.get_document(_UNDELIVERED, _QUEUE) or {}).get("count", 0)
+        return Machinery(tuple(sorted(missing)), self._confirmed(standing), undelivered=lost)
 
     def _standing(self) -> Sequence[Thing]:
         things = [each for each in self._world.things(provider="aws") if each.state == "present"]
@@ -227,11 +230,17 @@ class SimulatedSwitchboard:
         except StepFailedError as error:
             # what could not be delivered ends in the dead-letter queue
             failed, reason = True, error.brief
+            self._keep_undelivered()
         with self._world.transaction() as ledger:
             # what fell due meanwhile found a destroyer at work
             _mark_fired(ledger, fire.instance, ledger.now)
             _count(ledger, fire.instance, failed=failed, reason=reason)
         return run
+
+    def _keep_undelivered(self) -> None:
+        with self._world.transaction() as ledger:
+            kept = (ledger.document(_UNDELIVERED, _QUEUE) or {}).get("count", 0)
+            ledger.put_document(_UNDELIVERED, _QUEUE, {"count": kept + 1})
 
     def _builds(self) -> Builds:
         project = self._require(_PROJECT, "codebuild:StartBuild")

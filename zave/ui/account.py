@@ -30,7 +30,14 @@ def render_account(account: Mapping[str, Any], *, style: Style | None = None) ->
             for part in account["standing"]
         ]
         lines += [f"  {text}" for text in table(["a month", "type", "name"], rows).splitlines()]
-    lines += [style.paint(f"  missing: {one_line(part)}", "warn") for part in account["missing"]]
+    lines += [style.paint(f"  missing or altered: {one_line(part)}", "warn") for part in account["missing"]]
+    lines += [
+        style.paint(f"  not looked at, without rights: {one_line(part)}", "warn")
+        for part in account["unread"]
+    ]
+    if account["undelivered"]:
+        text = f"{account['undelivered']} messages wait in the dead-letter queue: fires that started nothing"
+        lines.append(style.paint(f"  warning: {text}", "warn"))
     if account["standing"] and not account["subscription_confirmed"]:
         text = "the address for alarms is not confirmed: open the link that AWS sent to it"
         lines.append(style.paint(f"  warning: {text}", "warn"))

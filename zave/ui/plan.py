@@ -33,6 +33,7 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     ]
     lines += [f"  {line}" for line in table(["action", "step", "why"], rows).splitlines()]
     lines += _changes(plan.get("terraform"))
+    lines += _addons(plan.get("addons") or ())
     lines += _machines(plan.get("machines") or (), style)
     lines += _shortages(plan.get("shortages") or (), style)
     lines += _preconditions(plan.get("preconditions") or (), style)
@@ -106,6 +107,23 @@ def _changes(terraform: Mapping[str, Any] | None) -> list[str]:
     if len(resources) > _SHOWN:
         lines.append(f"  ... and {len(resources) - _SHOWN} more (-o json has them all)")
     return lines
+
+
+def _addons(addons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which versions AWS gives: they cost nothing, but a demo is made of them."""
+    if not addons:
+        return []
+    rows = []
+    for addon in addons:
+        version, before = (one_line(addon[key] or "") for key in ("version", "before"))
+        if version and before and version != before:
+            told = f"{before} -> {version}"
+        else:
+            told = version or (f"{before}, goes" if before else "told by the apply")
+        rows.append((one_line(addon["name"]), told))
+    return ["", "Add-ons of EKS, at AWS's default for this Kubernetes:"] + [
+        f"  {line}" for line in table(["add-on", "version"], rows).splitlines()
+    ]
 
 
 def _cost(cost: Mapping[str, Any] | None) -> list[str]:

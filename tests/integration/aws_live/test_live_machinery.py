@@ -1,6 +1,5 @@
 """The switch's standing parts by boto3: what is missing or altered has a name."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,20 @@ import pytest
 
 from tests.integration.aws_live.standing import (
     ACCOUNT,
-    ALLOWED,
     PARTS,
+    document,
     make_alarm,
     make_bucket,
     make_project,
     make_role,
+    trust,
 )
 from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import FakeClock
+from zave.aws.keys import ACCOUNT_STATE
 from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
+from zave.aws.switch import read_back
 from zave.errors import PreconditionError, StepFailedError
 
 
@@ -52,7 +54,38 @@ def _no_boundary(api: Api) -> None:
         principal={"Service": "scheduler.amazonaws.com"},
         boundary=f"arn:aws:iam::{ACCOUNT}:policy/zave/standing/wider",
     )
-    api.call("iam", "put_role_policy", RoleName=name, PolicyName="fire", PolicyDocument=ALLOWED)
+    api.call("iam", "put_role_policy", RoleName=name, PolicyName="fire", PolicyDocument=document("fire"))
+
+
+def _expiring(api: Api) -> None:
+    """What is current goes as well: states, bundles, receipts."""
+    rule = {"ID": "old-versions", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    rule |= {"NoncurrentVersionExpiration": {"NoncurrentDays": 90}}
+    rules = {"Bucket": PARTS.bucket, "LifecycleConfiguration": {"Rules": [rule]}}
+    api.call("s3", "put_bucket_lifecycle_configuration", **rules)
+
+
+def _no_bucket(api: Api) -> None:
+    here = {"Bucket": PARTS.bucket}
+    for each in api.call("s3", "list_object_versions", **here).get("Versions", ()):
+        api.call("s3", "delete_object", Key=each["Key"], VersionId=each["VersionId"], **here)
+    api.call("s3", "delete_bucket", **here)
+
+
+def _attached(api: Api) -> None:
+    wide = api.call("iam", "create_policy", PolicyName="wide", PolicyDocument=document("wide"))
+    api.call("iam", "attach_role_policy", RoleName=_BUILDER, PolicyArn=wide["Policy"]["Arn"])
+
+
+def _fewer_notices(api: Api) -> None:
+    notice = {
+        "NotificationType": "ACTUAL",
+        "ComparisonOperator": "GREATER_THAN",
+        "Threshold": 50.0,
+        "ThresholdType": "PERCENTAGE",
+    }
+    which = {"AccountId": ACCOUNT, "BudgetName": PARTS.budget}
+    api.call("budgets", "delete_notification", Notification=notice, **which)
 
 
 def _without(service: str, operation: str, **parameters: Any) -> Callable[[Api], object]:
@@ -69,20 +102,13 @@ def _project(**changes: Any) -> Callable[[Api], object]:
 
 MODULE = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl"
 _SCHEDULER, _BUILDER, _DESTROYER = PARTS.roles
-TRUSTS_NOBODY = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
-        ],
-    }
-)
+TRUSTS_NOBODY = trust({"Service": "ec2.amazonaws.com"})
 
 
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        (_without("s3", "delete_bucket", Bucket=PARTS.bucket), "state bucket"),
+        (_no_bucket, "state bucket"),
         (
             _without(
                 "s3",
@@ -128,9 +154,9 @@ TRUSTS_NOBODY = json.dumps(
         ),
         (_without("sns", "delete_topic", TopicArn=PARTS.topic_arn), "topic for alarms"),
         (_without("cloudwatch", "delete_alarms", AlarmNames=[PARTS.alarms[0]]), f"alarm {PARTS.alarms[0]}"),
-        (lambda api: make_alarm(api, PARTS.alarms[1], ActionsEnabled=False), f"alarm {PARTS.alarms[1]}"),
+        (lambda api: make_alarm(api, PARTS.alarms[1], actions_enabled=False), f"alarm {PARTS.alarms[1]}"),
         (
-            lambda api: make_alarm(api, PARTS.alarms[0], MetricName="Builds"),
+            lambda api: make_alarm(api, PARTS.alarms[0], metric_name="Builds"),
             f"what alarm {PARTS.alarms[0]} looks at",
         ),
         (
@@ -146,6 +172,108 @@ TRUSTS_NOBODY = json.dumps(
             f"trust of role {_DESTROYER}",
         ),
         (_no_boundary, f"permissions boundary of role {_SCHEDULER}"),
+        (
+            _without("s3", "delete_object", Bucket=PARTS.bucket, Key=ACCOUNT_STATE),
+            f"Terraform's state of the standing parts in {PARTS.bucket}",
+        ),
+        (_without("s3", "delete_bucket_policy", Bucket=PARTS.bucket), "policy of the state bucket"),
+        (_expiring, "lifecycle of the state bucket"),
+        (
+            _without(
+                "iam",
+                "put_role_policy",
+                RoleName=_DESTROYER,
+                PolicyName="delete-by-tag",
+                PolicyDocument=document("deletebytag", "ec2:DeleteVpc"),
+            ),
+            f"rights of role {_DESTROYER}: policy delete-by-tag",
+        ),
+        (
+            _without(
+                "iam",
+                "put_role_policy",
+                RoleName=_DESTROYER,
+                PolicyName="more",
+                PolicyDocument=document("more"),
+            ),
+            f"rights of role {_DESTROYER}, which zave did not give: more",
+        ),
+        (
+            _attached,
+            f"rights of role {_BUILDER}, which zave did not give: wide",
+        ),
+        (
+            # the service may still take it on, but so may another account
+            _without(
+                "iam",
+                "update_assume_role_policy",
+                RoleName=_SCHEDULER,
+                PolicyDocument=trust({"Service": "scheduler.amazonaws.com", "AWS": "210987654321"}),
+            ),
+            f"trust of role {_SCHEDULER}",
+        ),
+        (
+            _without(
+                "iam",
+                "create_policy_version",
+                PolicyArn=PARTS.boundary_arn,
+                PolicyDocument=document("boundary", "ec2:RunInstances"),
+                SetAsDefault=True,
+            ),
+            "permissions boundary",
+        ),
+        (
+            _without(
+                "sqs",
+                "set_queue_attributes",
+                QueueUrl=f"http://sqs/{ACCOUNT}/{PARTS.queue}",
+                Attributes={"MessageRetentionPeriod": "60"},
+            ),
+            "settings of the dead-letter queue",
+        ),
+        (
+            _without(
+                "sns",
+                "set_topic_attributes",
+                TopicArn=PARTS.topic_arn,
+                AttributeName="Policy",
+                AttributeValue=document("others"),
+            ),
+            "who may tell the topic for alarms",
+        ),
+        (
+            lambda api: make_alarm(api, PARTS.alarms[0], evaluation_periods=96),
+            f"what alarm {PARTS.alarms[0]} waits for",
+        ),
+        (
+            lambda api: make_alarm(api, PARTS.alarms[0], dimensions={"ProjectName": "another"}),
+            f"what alarm {PARTS.alarms[0]} waits for",
+        ),
+        (_project(timeoutInMinutes=5), f"what project {PARTS.project} runs on"),
+        (
+            _project(vpcConfig={"vpcId": "vpc-1", "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}),
+            f"what project {PARTS.project} runs on",
+        ),
+        (
+            _project(
+                source={
+                    "type": "S3",
+                    "location": "a/b",
+                    "buildspec": "true # ZAVE_PROGRAMS_SHA256 reap --from-bundle",
+                }
+            ),
+            f"build specification of project {PARTS.project}",
+        ),
+        (_without("logs", "delete_log_group", logGroupName=PARTS.log_group), "log group of the destroyer"),
+        (
+            _without("logs", "put_retention_policy", logGroupName=PARTS.log_group, retentionInDays=1),
+            "how long the destroyer's log is kept",
+        ),
+        (
+            _without("budgets", "delete_budget", AccountId=ACCOUNT, BudgetName=PARTS.budget),
+            f"budget {PARTS.budget}",
+        ),
+        (_fewer_notices, f"sum or percentages of budget {PARTS.budget}"),
     ],
 )
 def test_a_part_that_is_missing_or_altered_has_a_name(
@@ -153,6 +281,36 @@ def test_a_part_that_is_missing_or_altered_has_a_name(
 ) -> None:
     change(api)
     assert missing in cloud.switchboard.machinery().missing
+
+
+@pytest.mark.parametrize(
+    ("refused", "unread"),
+    [
+        ("budgets:", "budget (AccessDeniedException)"),
+        ("logs:", "log group of the destroyer (AccessDeniedException)"),
+        ("sqs:", "dead-letter queue (AccessDeniedException)"),
+    ],
+)
+def test_what_a_caller_may_not_see_beside_the_way_of_a_fire_is_told(
+    refused: str, unread: str, cloud: LiveCloud, server: MotoServer
+) -> None:
+    for _ in range(4):
+        server.refuse(refused, code="AccessDeniedException", status=403)
+    machinery = cloud.switchboard.machinery()
+    assert machinery.ready
+    assert machinery.unread == (unread,)
+
+
+def test_what_waits_in_the_dead_letter_queue_is_counted_and_told(
+    cloud: LiveCloud, api: Api, clock: FakeClock
+) -> None:
+    url = f"http://sqs/{ACCOUNT}/{PARTS.queue}"
+    for _ in range(3):
+        api.call("sqs", "send_message", QueueUrl=url, MessageBody="{}")
+    machinery = cloud.switchboard.machinery()
+    assert (machinery.ready, machinery.undelivered) == (True, 3)
+    warnings = {each.kind: each.text for each in read_back(cloud, clock, instance="demo").warnings}
+    assert warnings["undelivered"].startswith("3 fires or mails")
 
 
 _PENDING = f"""<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions><member>

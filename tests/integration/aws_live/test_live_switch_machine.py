@@ -1,6 +1,6 @@
 """The switch's state machine on the real adapters: after each step bucket, schedules and runs are the same.
 
-Every difference between the account in memory and the one in moto ends the run.
+Every difference between the account in memory, the rehearsed one and the one in moto ends the run.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from tests.integration.aws_live.twins import DifferenceError, TwinAccount
+from tests.integration.aws_live.twins import DifferenceError, TwinAccount, TwinSwitchboard
 from tests.rehearsal.switch_machine import SwitchMachine
 from tests.system.moto_server import MotoServer
 from zave.aws.bundle import Bundle
@@ -24,7 +24,7 @@ class TwinMachine(SwitchMachine):
     """The same rules; one more thing that always holds."""
 
     @invariant()
-    def both_accounts_are_the_same(self) -> None:
+    def all_accounts_are_the_same(self) -> None:
         assert isinstance(self.account, TwinAccount)
         _seen.append(len(self.account.stored.objects))
         assert self.account.differences() == []
@@ -56,14 +56,17 @@ def test_the_real_adapters_do_what_the_simulated_ones_do(
     assert max(_seen) > 3
 
 
-def test_a_difference_is_noticed(server: MotoServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", ["live", "rehearsed"])
+def test_a_difference_is_noticed(which: str, server: MotoServer, tmp_path: Path) -> None:
     account = TwinAccount(tmp_path, server=server)
     account.switchboard.launch = account.prove
     armed = arm(account, account.clock, instance="demo", ttl=3600, bundle=account.packed("demo"))
     assert account.differences() == []
     board = account.switchboard
+    assert isinstance(board, TwinSwitchboard)
+    other = board.live if which == "live" else board.rehearsed.switchboard
     later = replace(armed.schedule, first_fire_at=armed.expires_at + timedelta(hours=1))
-    board.live.set_schedule(later)  # type: ignore[attr-defined]
+    other.set_schedule(later)
     assert account.differences() == ["demo"]
     with pytest.raises(DifferenceError, match="schedule of demo"):
         board.schedule("demo")

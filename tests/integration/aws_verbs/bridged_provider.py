@@ -31,8 +31,6 @@ class Twin:
         self._api = Api(region=standing.REGION, attempts=1)
         self._made: Mapping[str, Callable[[Values], object]] = {
             "aws_s3_bucket": lambda _: standing.make_bucket(self._api),
-            # the last of the machinery to be wanted: the rest comes with it
-            "aws_codebuild_project": lambda _: standing.set_up(self._api, bucket=False),
             "aws_vpc": self._make_vpc,
             "aws_eks_cluster": self._make_cluster,
         }
@@ -44,6 +42,8 @@ class Twin:
         }
 
     def made(self, kind: str, values: Values) -> None:
+        if standing.is_part(kind, values):
+            standing.make(self._api, kind, values)
         self._made.get(kind, _nothing)(values)
 
     def gone(self, kind: str, values: Values) -> None:
@@ -70,6 +70,8 @@ class Twin:
                 self._call("iam", "delete_role_policy", RoleName=name, PolicyName=policy)
             self._call("iam", "delete_role", RoleName=name)
         self._call("iam", "delete_policy", PolicyArn=parts.boundary_arn)
+        self._call("logs", "delete_log_group", logGroupName=parts.log_group)
+        self._call("budgets", "delete_budget", AccountId=parts.account, BudgetName=parts.budget)
 
     def _make_vpc(self, values: Values) -> None:
         tags = [{"ResourceType": "vpc", "Tags": standing.pairs(dict(values["tags_all"]))}]

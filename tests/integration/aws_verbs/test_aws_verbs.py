@@ -39,6 +39,31 @@ def test_an_account_is_set_up_looked_at_and_removed(account: Account) -> None:
     assert account.things() == []
 
 
+def test_what_somebody_altered_of_the_switch_is_told_and_nothing_is_armed_with_it(account: Account) -> None:
+    account.zave("account", "setup", "--yes")
+    api, before = account.api, len(account.server.calls())
+    seen = account.zave("account", "status", "-o", "json").document
+    assert (seen["phase"], seen["missing"], seen["unread"], seen["undelivered"]) == ("ready", [], [], 0)
+    # somebody keeps the destroyer from what it must delete
+    destroyer = [*PARTS.roles][-1]
+    mine = {"RoleName": destroyer, "PolicyName": "delete-by-tag"}
+    text = json.dumps(api.call("iam", "get_role_policy", **mine)["PolicyDocument"])
+    assert "ec2:DeleteVpc" in text
+    api.call("iam", "put_role_policy", PolicyDocument=text.replace("ec2:DeleteVpc", "ec2:DeleteTags"), **mine)
+
+    altered = f"rights of role {destroyer}: policy delete-by-tag"
+    seen = account.zave("account", "status", "-o", "json").document
+    assert (seen["phase"], seen["missing"]) == ("partial", [altered])
+    refused = account.zave("up", "aws-demo", "--yes", status=None)
+    assert refused.status != 0
+    assert altered in refused.err
+    assert billable(account.calls(since=before)) == []
+    # written as it was, but otherwise: the same to IAM
+    same = json.dumps(json.loads(text), indent=4, sort_keys=True)
+    api.call("iam", "put_role_policy", PolicyDocument=same, **mine)
+    assert account.zave("account", "status", "-o", "json").document["missing"] == []
+
+
 def test_a_demo_lives_is_extended_and_leaves_nothing(account: Account) -> None:
     account.zave("account", "setup", "--yes")
     standing = account.things()

@@ -150,3 +150,32 @@ def test_hostile_names_are_harmless_on_the_screen() -> None:
     text = render_images(document)
     assert "\x1b" not in text
     assert len(text.splitlines()) == 2
+
+
+def _lab(folder: Path, name: str, artifacts: str) -> None:
+    """A home lab of the project in `folder`; it lives with the project that comes with zave."""
+    lab = folder / "environments" / name
+    lab.mkdir(parents=True)
+    text = "platform: libvirt-k3s\nnodes: {worker: {count: 0}}\n"
+    (lab / "environment.yaml").write_text(f"{text}artifacts: {artifacts}\n")
+
+
+def test_vendors_files_come_from_where_the_home_labs_say(zave: Zave, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    _lab(tmp_path, "near", f"{{folder: {shelf}}}")
+    # nothing is asked of a vendor: the shelf is empty, and that is what is told
+    empty = zave("build-image", "--base", "debian-12", "--update")
+    assert empty.status not in (0, 2)
+    assert f"where: {shelf}" in empty.err
+
+    _lab(tmp_path, "far", '{url: "https://files.invalid/zave"}')
+    several = zave("build-image", "--base", "debian-12", "--update")
+    assert several.status == 2
+    assert f"{shelf}, https://files.invalid/zave" in several.err
+    assert "--for ENV" in several.err
+    chosen = zave("build-image", "--base", "debian-12", "--update", "--for", "near")
+    assert f"where: {shelf}" in chosen.err
+    unknown = zave("build-image", "--for", "nowhere")
+    assert unknown.status == 2
+    assert "nowhere" in unknown.err

@@ -104,6 +104,19 @@ def test_a_plan_tells_what_up_would_refuse_in_the_account() -> None:
     assert "Account" not in render_plan(plan(preconditions=[]))
 
 
+def test_a_plan_tells_the_versions_of_addons() -> None:
+    addons = [
+        {"name": "coredns", "version": "v2", "before": "v1"},
+        {"name": "kube-proxy", "version": None, "before": "v1"},
+        {"name": "vpc-cni", "version": "v3", "before": None},
+        {"name": "later", "version": None, "before": None},
+    ]
+    lines = [" ".join(line.split()) for line in render_plan(plan(addons=addons)).splitlines()]
+    told = ["coredns v1 -> v2", "kube-proxy v1, goes", "vpc-cni v3", "later told by the apply"]
+    assert [line for line in lines if line in told] == told
+    assert "Add-ons" not in render_plan(plan(addons=[]))
+
+
 def test_a_plan_tells_steps_changes_and_cost() -> None:
     text = render_plan(plan())
     for part in (

@@ -38,6 +38,16 @@ class Parts:
         return self._arn("sqs", self.queue)
 
     @property
+    def log_group(self) -> str:
+        """What the destroyer says."""
+        return f"/aws/codebuild/{self.project}"
+
+    @property
+    def budget(self) -> str:
+        """The backstop: counts the whole account."""
+        return f"zave-budget-{self.region}-{self.account}"
+
+    @property
     def topic_arn(self) -> str:
         """The topic of warnings and alarms."""
         return self._arn("sns", f"zave-alarms-{self.account}")

@@ -1,0 +1,103 @@
+"""What Terraform made of the standing parts, by its state in the bucket: what was altered differs from it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from zave.aws.keys import ACCOUNT_STATE
+from zave.aws.live.api import Api
+from zave.aws.live.bucket import S3Bucket
+from zave.aws.live.parts import Parts
+from zave.aws.state import state_of
+from zave.errors import NoBucketError
+from zave.tools.terraform_plan import HeldResource
+
+# an account may be named by its root, and AWS writes the one for the other
+_ROOT = re.compile(r"arn:[a-z-]+:iam::(\d{12}):root")
+
+
+@dataclass(frozen=True)
+class Made:
+    """The resources of the account's state; None where there is no whole one: then nothing is compared."""
+
+    resources: tuple[HeldResource, ...] | None
+
+    def altered(self, kind: str, live: Mapping[str, Any], /, **having: str) -> bool:
+        """Whether the resource of `kind` with these attributes is not `live`, or was never made."""
+        if self.resources is None:
+            return False
+        made = self._of(kind, having)
+        return made is None or any(not _same(made.get(name), value) for name, value in live.items())
+
+    def altered_policy(self, kind: str, name: str, live: object, /, **having: str) -> bool:
+        """The same for the policy in attribute `name`: order and spelling do not matter."""
+        if self.resources is None:
+            return False
+        made = self._of(kind, having)
+        return made is None or not same_policy(made.get(name), live)
+
+    def one(self, kind: str, /, **having: str) -> Mapping[str, Any]:
+        """Attributes of the first such resource; none where there is none."""
+        return self._of(kind, having) or {}
+
+    def _of(self, kind: str, having: Mapping[str, str]) -> Mapping[str, Any] | None:
+        for each in self.resources or ():
+            if each.type == kind and all(each.values.get(name) == value for name, value in having.items()):
+                return each.values
+        return None
+
+
+def read_made(api: Api, parts: Parts) -> Made:
+    """From the bucket. Raises what `S3Bucket.get` raises, but for a bucket that is not there."""
+    try:
+        content = S3Bucket(api, name=parts.bucket, account=parts.account).get(ACCOUNT_STATE)
+    except NoBucketError:
+        return Made(None)
+    state = state_of(content)
+    return Made(state.held if state.kind == "whole" else None)
+
+
+def same_policy(one: object, other: object) -> bool:
+    """Whether two policies say the same; each a document or its text, also encoded as in a URL."""
+    first, second = _document(one), _document(other)
+    return first == second
+
+
+def _document(policy: object) -> object:
+    if isinstance(policy, str):
+        for text in (policy, unquote(policy)):
+            try:
+                return _plain(json.loads(text))
+            except (ValueError, RecursionError):
+                continue
+    return _plain(policy or None)
+
+
+def _plain(value: object) -> object:
+    """A value whose lists are sets: one word and a list of this word are the same to IAM."""
+    if isinstance(value, Mapping):
+        # one statement is as good as a list of one
+        return {name: _plain([inner] if name == "Statement" else inner) for name, inner in value.items()}
+    return sorted({json.dumps(_word(one), sort_keys=True) for one in _flat(value)})
+
+
+def _flat(value: object) -> Iterator[object]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield value
+
+
+def _word(value: object) -> object:
+    if isinstance(value, Mapping | list | tuple):
+        return _plain(value)
+    return _ROOT.sub(r"\1", value) if isinstance(value, str) else value
+
+
+def _same(made: object, live: object) -> bool:
+    # what Terraform has as 0, "" or an empty list AWS leaves out
+    return made == live or (not made and not live)
