@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from zave.clock import Clock
-from zave.errors import StuckError, UnreachableError
+from zave.errors import StuckError, ToolMissingError, UnreachableError
 from zave.gitops.watch import Watch, named
 from zave.ports import Item
 from zave.ports.flux import Flux, Holder
@@ -52,8 +52,8 @@ class Patience:
 class Teardown:
     """Takes the cluster of one instance back. `force` takes finalizers away that nobody releases.
 
-    Where there is no cluster, or its API does not answer, that is told, and what it made is left to
-    whoever sweeps. Raises StuckError at the first object that does not go.
+    Where there is no cluster, its API does not answer, or the program that asks it is missing, that is
+    told, and what it made is left to whoever sweeps. Raises StuckError at the first object that does not go.
     """
 
     flux: Flux
@@ -67,7 +67,12 @@ class Teardown:
 
     def run(self) -> None:
         """All parts, in order. Safe to repeat."""
-        presence = self._presence()
+        try:
+            presence = self._presence()
+        except ToolMissingError as error:
+            # a teardown must not wait for somebody to install a program
+            self._leave_to_the_sweep(f"cannot be asked ({error.brief})")
+            return
         if presence == "absent":
             self.watch.say(f"{self.instance} has no cluster: nothing to take back from Flux", None)
             return

@@ -212,11 +212,12 @@ def _child_lives(run_id: str) -> bool:
 
 
 def _last_words(log: Path) -> str:
-    """The last line that a child wrote, made harmless."""
+    """What a child said went wrong, else the last line that it wrote; made harmless."""
     with suppress(OSError), log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LAST_WORDS))
         lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
         if lines:
-            return clean(lines[-1])[:300]
+            return clean((errors or lines)[-1])[:300]
     return "it said nothing"

@@ -161,6 +161,15 @@ def make_bucket(api: Api) -> None:
     api.call("s3", "put_bucket_tagging", Tagging={"TagSet": pairs(TAGS)}, **here)
 
 
+def delete_bucket(api: Api) -> None:
+    """The state bucket goes, with all versions of what is in it."""
+    here: dict[str, Any] = {"Bucket": PARTS.bucket}
+    found = api.call("s3", "list_object_versions", **here)
+    for each in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]:
+        api.call("s3", "delete_object", Key=each["Key"], VersionId=each["VersionId"], **here)
+    api.call("s3", "delete_bucket", **here)
+
+
 def make_alarm(api: Api, name: str, **changes: Any) -> None:
     """One alarm, with the topic that it tells; `changes` in Terraform's words."""
     values = {**_alarm(name), **changes}

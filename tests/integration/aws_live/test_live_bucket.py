@@ -7,7 +7,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION, make_bucket, set_up
+from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION, delete_bucket, make_bucket, set_up
 from tests.system.moto_server import SMALL_PAGE, MotoServer
 from tests.unit.aws.memory import FakeClock
 from zave.aws.live.api import Api
@@ -114,7 +114,7 @@ def test_an_account_without_the_bucket_is_not_set_up(api: Api, clock: FakeClock)
 
 def test_a_bucket_that_vanished_is_told_as_such(cloud: LiveCloud, api: Api) -> None:
     bucket = cloud.bucket
-    api.call("s3", "delete_bucket", Bucket=PARTS.bucket)
+    delete_bucket(api)
     for use in (lambda: bucket.get("a"), lambda: bucket.put("a", b""), lambda: bucket.list("")):
         with pytest.raises(PreconditionError, match="no bucket"):
             use()

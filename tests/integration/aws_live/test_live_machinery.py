@@ -9,6 +9,7 @@ import pytest
 from tests.integration.aws_live.standing import (
     ACCOUNT,
     PARTS,
+    delete_bucket,
     document,
     make_alarm,
     make_bucket,
@@ -65,13 +66,6 @@ def _expiring(api: Api) -> None:
     api.call("s3", "put_bucket_lifecycle_configuration", **rules)
 
 
-def _no_bucket(api: Api) -> None:
-    here = {"Bucket": PARTS.bucket}
-    for each in api.call("s3", "list_object_versions", **here).get("Versions", ()):
-        api.call("s3", "delete_object", Key=each["Key"], VersionId=each["VersionId"], **here)
-    api.call("s3", "delete_bucket", **here)
-
-
 def _attached(api: Api) -> None:
     wide = api.call("iam", "create_policy", PolicyName="wide", PolicyDocument=document("wide"))
     api.call("iam", "attach_role_policy", RoleName=_BUILDER, PolicyArn=wide["Policy"]["Arn"])
@@ -108,7 +102,7 @@ TRUSTS_NOBODY = trust({"Service": "ec2.amazonaws.com"})
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        (_no_bucket, "state bucket"),
+        (delete_bucket, "state bucket"),
         (
             _without(
                 "s3",
@@ -289,6 +283,10 @@ def test_a_part_that_is_missing_or_altered_has_a_name(
         ("budgets:", "budget (AccessDeniedException)"),
         ("logs:", "log group of the destroyer (AccessDeniedException)"),
         ("sqs:", "dead-letter queue (AccessDeniedException)"),
+        (
+            f"s3:GET /{PARTS.bucket}/account",
+            "Terraform's state of the standing parts (AccessDeniedException)",
+        ),
     ],
 )
 def test_what_a_caller_may_not_see_beside_the_way_of_a_fire_is_told(

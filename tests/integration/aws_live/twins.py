@@ -58,7 +58,8 @@ class Rehearsed:
         self._world = World(Database(path, now=begins), on_crash=_no_crash, viewpoint=viewpoint)
         account = RehearsedAccount(self._world)
         account.switch()
-        self.act: Callable[[], str] = _nothing_runs
+        # what a build does, by its id
+        self.act: Callable[[str], str] = _nothing_runs
         self._cloud = SimulatedCloud(self._world, region=REGION, account=ACCOUNT, launch=self._launch)
 
     @property
@@ -86,7 +87,7 @@ class Rehearsed:
         """The program of a build: here what the account in memory does, which acts on all three."""
         assert argv[-1] in ("check", "destroy")
         assert cwd == Path(environment["HOME"])
-        reason = self.act()
+        reason = self.act(environment["CODEBUILD_BUILD_ID"])
         log.write_text(f"{reason}\n")
         return 1 if reason else 0
 
@@ -95,8 +96,8 @@ def _no_crash() -> None:
     raise AssertionError("nobody asked for a crash")
 
 
-def _nothing_runs() -> str:
-    raise AssertionError("no build was started")
+def _nothing_runs(build: str) -> str:
+    raise AssertionError(f"nobody started {build}")
 
 
 def both(what: str, live: Callable[[], T], rehearsed: Callable[[], object]) -> T:
@@ -246,10 +247,10 @@ class TwinSwitchboard(FakeSwitchboard):
 
     def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
         mine, theirs = f"zave:{len(self.started)}", self.live.start(instance, mode=mode).id
-        self.builds[mine] = ("", theirs)
         ended: list[DestroyerRun] = []
 
-        def act() -> str:
+        def act(build: str) -> str:
+            self.builds[mine] = (build, theirs)
             ended.append(super(TwinSwitchboard, self).start(instance, mode=mode))
             return ended[-1].reason
 
@@ -260,7 +261,7 @@ class TwinSwitchboard(FakeSwitchboard):
             self.rehearsed.act = before
         if not ended:
             raise DifferenceError(f"the rehearsed build of {instance} ran nothing: {run}")
-        self.builds[mine] = (run.id, theirs)
+        same(f"the id of run {mine}", run.id, self.builds[mine][0], run.id)
         self._compare(ended[-1])
         return ended[-1]
 
@@ -279,7 +280,11 @@ class TwinSwitchboard(FakeSwitchboard):
 
     def _compare(self, run: DestroyerRun) -> None:
         rehearsed, live = self.builds[run.id]
-        three = (run, self.rehearsed.switchboard.run(rehearsed), self.live.run(live))
+        try:
+            three = (run, self.rehearsed.switchboard.run(rehearsed), self.live.run(live))
+        except StepFailedError as error:
+            # whoever asked would take it for an account that does not answer
+            raise DifferenceError(f"run {run.id} is known in memory only: {error}") from error
         same(f"run {run.id}", *((one.instance, one.mode, one.state) for one in three))
 
 

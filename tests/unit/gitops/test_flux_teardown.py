@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.gitops.unexpected_flux import UnexpectedFlux
-from zave.errors import InterruptedRunError, StepFailedError, StuckError, UnreachableError
+from zave.errors import InterruptedRunError, StepFailedError, StuckError, ToolMissingError, UnreachableError
 from zave.events import Event, Notice, ResourceChanged
 from zave.gitops.teardown import Teardown
 from zave.gitops.watch import Watch, named
@@ -236,6 +236,20 @@ def test_without_an_api_it_says_so_and_goes_on(case: Case, presence: Presence, w
     case.take_back()
     assert word in " ".join([*case.said, *case.warnings])
     assert case.flux.tape == []
+
+
+def test_without_the_program_that_asks_it_says_so_and_goes_on(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*, instance: str) -> Presence:
+        raise ToolMissingError(f"kubectl was not found for {instance}")
+
+    monkeypatch.setattr(case.flux, "presence", missing)
+    case.take_back()
+    assert case.flux.tape == []
+    [warning] = case.warnings
+    assert "cannot be asked (kubectl was not found" in warning
+    assert "by the sweep" in warning
 
 
 def test_a_cluster_without_flux_still_lets_go_of_what_it_holds(case: Case) -> None:

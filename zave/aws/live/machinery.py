@@ -44,7 +44,7 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
 
     A part beside the way of a fire that may not be looked at is `unread`.
     """
-    made = read_made(api, parts)
+    made, unread = _made(api, parts)
     looks: list[Look] = [*_LOOKS, *(partial(look_at_role, name=name) for name in parts.roles)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = [pool.submit(_found, look, api, parts, made) for look in looks]
@@ -52,7 +52,6 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
         confirmed = pool.submit(_confirmed, api, parts)
         waiting = pool.submit(_undelivered, api, parts)
         missing = [name for each in found for name in each.result()]
-        unread = []
         for name, each in beside.items():
             try:
                 missing += each.result()
@@ -65,6 +64,14 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
 
 def _found(look: Look, api: Api, parts: Parts, made: Made) -> Sequence[str]:
     return list(look(api, parts, made))
+
+
+def _made(api: Api, parts: Parts) -> tuple[Made, list[str]]:
+    """What Terraform made. Who may not read its state compares nothing, and is told so."""
+    try:
+        return read_made(api, parts), []
+    except RefusedError as error:
+        return Made((), known=False), [f"Terraform's state of the standing parts ({error.code})"]
 
 
 def _state(_api: Api, parts: Parts, made: Made) -> Iterator[str]:
@@ -93,11 +100,10 @@ def _project(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     made_of = made.one("aws_codebuild_project", name=parts.project)
     # one of an earlier zave's account looks for the programs elsewhere
     script = project.get("source", {}).get("buildspec", "")
-    known = made.resources is not None
     written = [each.get("buildspec") for each in made_of.get("source") or ()]
-    if not all(word in script for word in _IN_BUILDSPEC) or (known and written != [script]):
+    if not all(word in script for word in _IN_BUILDSPEC) or (made.known and written != [script]):
         yield f"build specification of project {parts.project}"
-    if known and _machine(project) != _machine_made(made_of):
+    if made.known and _machine(project) != _machine_made(made_of):
         yield f"what project {parts.project} runs on"
 
 
@@ -214,7 +220,7 @@ def _budget(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     told = {float(each["Threshold"]) for each in found.get("Notifications", ())}
     thresholds = {float(each["threshold"]) for each in wanted.get("notification") or ()}
     same = told == thresholds and float(limit) == float(wanted.get("limit_amount") or 0)
-    if made.resources is not None and not same:
+    if made.known and not same:
         yield f"sum or percentages of budget {parts.budget}"
 
 

@@ -27,7 +27,7 @@ def look_at_bucket(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     if made.altered_policy("aws_s3_bucket_policy", "policy", policy, bucket=parts.bucket):
         yield "policy of the state bucket"
     found = ask_for(api, "s3", "get_bucket_lifecycle_configuration", **here) or {}
-    if made.resources is not None and _live(found) != _made(made, parts):
+    if made.known and _live(found) != _made(made, parts):
         # a rule that deletes what is current would take states and bundles
         yield "lifecycle of the state bucket"
 

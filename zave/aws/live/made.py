@@ -21,20 +21,24 @@ _ROOT = re.compile(r"arn:[a-z-]+:iam::(\d{12}):root")
 
 @dataclass(frozen=True)
 class Made:
-    """The resources of the account's state; None where there is no whole one: then nothing is compared."""
+    """The resources of the account's state.
+
+    None: there is no whole one. With what is not `known`, as it may not be read, nothing is compared.
+    """
 
     resources: tuple[HeldResource, ...] | None
+    known: bool = True
 
     def altered(self, kind: str, live: Mapping[str, Any], /, **having: str) -> bool:
         """Whether the resource of `kind` with these attributes is not `live`, or was never made."""
-        if self.resources is None:
+        if not self.known:
             return False
         made = self._of(kind, having)
         return made is None or any(not _same(made.get(name), value) for name, value in live.items())
 
     def altered_policy(self, kind: str, name: str, live: object, /, **having: str) -> bool:
         """The same for the policy in attribute `name`: order and spelling do not matter."""
-        if self.resources is None:
+        if not self.known:
             return False
         made = self._of(kind, having)
         return made is None or not same_policy(made.get(name), live)
@@ -55,9 +59,10 @@ def read_made(api: Api, parts: Parts) -> Made:
     try:
         content = S3Bucket(api, name=parts.bucket, account=parts.account).get(ACCOUNT_STATE)
     except NoBucketError:
-        return Made(None)
+        return Made(None, known=False)
     state = state_of(content)
-    return Made(state.held if state.kind == "whole" else None)
+    # without one only this is told, and not each part that is compared with it
+    return Made(state.held) if state.kind == "whole" else Made(None, known=False)
 
 
 def same_policy(one: object, other: object) -> bool:

@@ -68,6 +68,6 @@ def test_what_the_state_lacks_is_altered_and_without_a_state_nothing_is_compared
     assert not made.altered_policy("a", "policy", policy(), name="q")
     assert made.altered_policy("a", "policy", policy(Effect="Deny"), name="q")
     assert made.altered_policy("other", "policy", policy(), name="q")
-    nothing = Made(None)
+    nothing = Made(None, known=False)
     assert not nothing.altered("a", {"kept": 61}, name="q")
     assert not nothing.altered_policy("a", "policy", None, name="q")
