@@ -24,9 +24,10 @@ locals {
 
   addon_names = toset(["aws-ebs-csi-driver", "coredns", "eks-pod-identity-agent", "kube-proxy", "vpc-cni"])
 
+  # by their path: V2 is not in the folder service-role, as the first one is (AWS managed policy reference, 2026-04)
   addon_policies = {
     cni = "AmazonEKS_CNI_Policy"
-    csi = "service-role/AmazonEBSCSIDriverPolicyV2"
+    csi = "AmazonEBSCSIDriverPolicyV2"
   }
 
   # of every role that a pod takes on
