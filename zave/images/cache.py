@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from zave.images.publisher import Publisher, Shelf, artifact_shelf
 from zave.images.qcow2 import virtual_size
 from zave.images.seal import Seal, digests, read_document, write_document
 from zave.ports.machines import Say
+from zave.tools.download import AbsentError, TooLargeError
 
 # the largest cloud images take 2 GB
 _LIMIT = 16 * 1024**3
@@ -97,16 +98,14 @@ class VendorCache:
         return pin.own_file or self.folder / f"{name_of(pin)}.qcow2"
 
     def _fetch(self, pin: Pin, path: Path, say: Say) -> Kept:
-        shelf, file = self._place(pin)
+        shelf, part = self._shelf(pin), path.with_suffix(".part")
         if not pin.serial:
             self._require_unmoved(pin, shelf)
-        part = path.with_suffix(".part")
-        limit = pin.size or _LIMIT
-        resumed = shelf.fetch(file, part, limit=limit, say=say)
+        resumed = self._bring(pin, shelf, part, say)
         found = self._verified(pin, part, say)
         if found is None and resumed:
-            say(f"{file}: what an earlier try left does not fit; starting over", 0.0)
-            shelf.fetch(file, part, limit=limit, say=say)
+            say(f"{pin.base}: what an earlier try left does not fit; starting over", 0.0)
+            self._bring(pin, shelf, part, say)
             found = self._verified(pin, part, say)
         if found is None:
             raise _mismatch(pin, shelf)
@@ -114,6 +113,21 @@ class VendorCache:
             virtual_size(part)
         part.replace(path)
         return self._note(pin, path, found)
+
+    def _bring(self, pin: Pin, shelf: Shelf, part: Path, say: Say) -> bool:
+        """Let the image come to `part`; True when it went on from what an earlier try brought."""
+        absent: list[AbsentError] = []
+        for file in self._names(pin):
+            try:
+                return shelf.fetch(file, part, limit=pin.size or _LIMIT, say=say)
+            except AbsentError as error:
+                absent.append(error)
+            except TooLargeError as error:
+                if pin.size is None:
+                    raise
+                part.unlink(missing_ok=True)
+                raise _mismatch(pin, shelf) from error
+        raise _gone(pin, shelf, absent, kept=self.path_of(pin)) from absent[0]
 
     def _verified(self, pin: Pin, part: Path, say: Say) -> str | None:
         """The SHA-256 of what has come, if it is what is pinned; else it is dropped."""
@@ -124,12 +138,19 @@ class VendorCache:
         part.unlink()
         return None
 
-    def _place(self, pin: Pin) -> tuple[Shelf, str]:
-        folder, _, file = pin.url.rpartition("/")
+    def _shelf(self, pin: Pin) -> Shelf:
         artifacts = self.publisher.artifacts
         if artifacts is not None:
-            return artifact_shelf(artifacts, pin.base, self.publisher.web), file
-        return Shelf(folder, self.publisher.web), file
+            return artifact_shelf(artifacts, pin.base, self.publisher.web)
+        return Shelf(pin.url.rpartition("/")[0], self.publisher.web)
+
+    def _names(self, pin: Pin) -> list[str]:
+        """What the image may be called where it comes from."""
+        pinned = pin.url.rpartition("/")[2]
+        if self.publisher.artifacts is None:
+            return [pinned]
+        # a dated build's name may hold its date: artifacts have what the vendor calls its present one as well
+        return list(dict.fromkeys(filter(None, [pinned, self.publisher.published_as(pin.base)])))
 
     def _require_unmoved(self, pin: Pin, shelf: Shelf) -> None:
         """Before a long download that could only end in a mismatch."""
@@ -180,6 +201,23 @@ def _mismatch(pin: Pin, shelf: Shelf) -> StepFailedError:
         where=str(shelf.place),
         resolution=f"vendors replace their images every few weeks: `zave build-image --base {pin.base} "
         "--update` verifies and pins the present one. If they have not, the file was tampered with",
+    )
+
+
+def _gone(pin: Pin, shelf: Shelf, absent: Sequence[AbsentError], *, kept: Path) -> StepFailedError:
+    build = f" (build {pin.serial})" if pin.serial else ""
+    file = pin.url.rpartition("/")[2]
+    return StepFailedError(
+        f"{pin.base}: the image that images.lock pins{build} cannot be had",
+        details="\n".join(
+            [f"pinned: {pin.literal} since {pin.first_used}: {file}", *(each.brief for each in absent)]
+        ),
+        where=str(shelf.place),
+        resolution="vendors keep a dated build for a while only. Three ways on: "
+        f"`zave build-image --base {pin.base} --update` verifies and pins the present one; or copy "
+        f"images/vendors/{kept.name} of a machine that has it to {kept}, or as {file} into "
+        f"images/{pin.base} of `artifacts`; or `zave build-image --base {pin.base} --source FILE` pins "
+        "an image of your own",
     )
 
 

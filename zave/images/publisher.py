@@ -13,7 +13,7 @@ from zave.images.lock import Pin
 from zave.images.vendor import PUBLICATIONS, Publication, checksum_in, publication_of
 from zave.ports.machines import Say
 from zave.render import write_private
-from zave.tools.download import AbsentError, Web
+from zave.tools.download import AbsentError, TooLargeError, Web
 from zave.tools.gpg import Gpgv, Verdict
 
 # checksum files have some hundred lines, keys some kilobytes
@@ -62,7 +62,7 @@ class Shelf:
         except OSError as error:
             raise _absent(source, error) from error
         if size > limit:
-            raise StepFailedError(f"{name} is larger than {limit} bytes: refused", where=str(self.place))
+            raise TooLargeError(f"{name} is larger than {limit} bytes: refused", where=str(self.place))
         try:
             shutil.copyfile(source, destination)
         except OSError as error:
@@ -129,6 +129,10 @@ class Publisher:
             resolution=f"see whether {publication.sums} names it there; with `artifacts` the files of "
             f"{base} belong into its folder images/{base}",
         )
+
+    def published_as(self, base: str) -> str | None:
+        """The name under which the vendor publishes its present image of `base`, if it is known."""
+        return next((each.file for each in self.publications if each.base == base), None)
 
     def listed(self, pin: Pin, shelf: Shelf) -> str | None:
         """The checksum that the place of a pin lists now, if it lists one. Proves nothing: no signature."""

@@ -43,6 +43,10 @@ class AbsentError(StepFailedError):
     """The server answers, and has no such file."""
 
 
+class TooLargeError(StepFailedError):
+    """The server has more than may be fetched."""
+
+
 class _CutError(Exception):
     """The connection failed or ended early; another try may help."""
 
@@ -81,9 +85,9 @@ class Web:
         """Bring `url` into the file `destination`, going on where an earlier try was cut.
 
         True when it went on from bytes of an earlier call, which may be of another file: only the
-        checksum tells. `limit` is in bytes. Raises AbsentError, PreconditionError when the disk is
-        full, StepFailedError when the server cannot be reached or sends too much, and
-        InterruptedRunError; what has arrived stays for the next call.
+        checksum tells. `limit` is in bytes. Raises AbsentError, TooLargeError, PreconditionError when
+        the disk is full, StepFailedError when the server cannot be reached, and InterruptedRunError;
+        what has arrived stays for the next call.
         """
         resumed = _size(destination) > 0
         pauses = list(self.pauses)
@@ -309,8 +313,8 @@ def _disk_full(destination: Path, reason: str) -> PreconditionError:
     )
 
 
-def _too_large(url: str, limit: int) -> StepFailedError:
-    return StepFailedError(f"{_shown(url)} is larger than {limit} bytes: refused", where=url)
+def _too_large(url: str, limit: int) -> TooLargeError:
+    return TooLargeError(f"{_shown(url)} is larger than {limit} bytes: refused", where=url)
 
 
 def _unreachable(url: str, reason: str) -> StepFailedError:
