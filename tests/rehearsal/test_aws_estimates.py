@@ -45,10 +45,21 @@ def test_what_karpenter_may_add_is_in_the_worst_case(stages: Stages, tmp_path: P
     assert "at most 8 vCPU" in line(cost, "Karpenter")["item"]
     assert line(cost, "Karpenter")["usd_ttl"] == 0
     assert not [each for each in cost["unpriced"] if "Karpenter" in each]
-    # 8 vCPU of the dearest type on demand (m6i.large, 0.096 for two) for 48 hours
-    assert cost["ttl"]["high"] - cost["ttl"]["expected"] > 8 * 0.048 * 48 * 0.98
     without = planned(stages, tmp_path / "without", ("karpenter: true", "karpenter: false"))
     assert not [each for each in [*without["lines"], *without["unpriced"]] if "Karpenter" in str(each)]
+    # 8 vCPU of the dearest family with its credits (t3), and four nodes' disks of 30 GB and addresses
+    more = 8 * (0.0416 + 0.05) * 730 + 4 * 30 * 0.08 + 4 * 0.005 * 730
+    assert cost["month"]["high"] - without["month"]["high"] == pytest.approx(more, abs=0.01)
+    assert cost["month"]["expected"] == without["month"]["expected"]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/aws-demo.md"])
+def test_the_documents_show_what_a_plan_prints(stages: Stages, tmp_path: Path, document: str) -> None:
+    shown = planned(stages, tmp_path, text=True).splitlines()
+    told = (Path(__file__).parents[2] / document).read_text().splitlines()
+    begin = next(number for number, text in enumerate(told) if text.startswith("  until the TTL (48.0 h)"))
+    # the amounts, the head of the table, and its first lines
+    assert set(told[begin : begin + 5]) <= set(shown)
 
 
 def test_extended_support_is_told_at_what_it_adds(stages: Stages, tmp_path: Path) -> None:

@@ -123,6 +123,10 @@ class Catalogue:
         }
         return self._rate(f"ec2.{instance_type}.{market}", shape, found.get("spot" if spot else "on_demand"))
 
+    def instance_types(self) -> tuple[str, ...]:
+        """The EC2 instance types that the catalogue knows, whether or not they have a rate here."""
+        return tuple(self._document["instances"])
+
     def vcpu(self, instance_type: str) -> int | None:
         """Virtual processors of an instance type."""
         found: int | None = self._document["instances"].get(instance_type, {}).get("vcpu")

@@ -1,13 +1,14 @@
 """What a demo will cost: from Terraform's plan, the spec's `usage` and the price catalogue."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zave.cost.bill import Line, Window, merged, timed, used
 from zave.cost.catalogue import MONTH_HOURS, NOTHING, Catalogue, Range, Rate
-from zave.cost.parts import Part, block, load_balancer_parts, node_rate, parts, text
+from zave.cost.karpenter import Most, NodePool, worst_case
+from zave.cost.parts import Part, block, credits_part, load_balancer_parts, node_rate, parts, text
 from zave.cost.planned import NodeGroup, Planned
 from zave.cost.types import PER_USE, STORED
 
@@ -68,14 +69,14 @@ def estimate(
     ttl_hours: float,
     at: datetime,
     catalogue: Catalogue,
-    karpenter_vcpu: int | None = None,
+    karpenter: Sequence[NodePool] = (),
 ) -> Estimate:
     """Estimate what stands after the plan in `document` (`terraform show -json`, of a plan or a state).
 
-    `catalogue` is that of the spec's region. `karpenter_vcpu` is the limit of Karpenter's NodePool, the
-    worst case that `high` includes; without one it is named as unpriced.
+    `catalogue` is that of the spec's region. `karpenter` is what Karpenter's NodePools allow, the worst
+    case that `high` includes; without any it is named as unpriced.
     """
-    draft = _Draft(Planned.of(document), spec, catalogue, Window(at, ttl_hours), karpenter_vcpu)
+    draft = _Draft(Planned.of(document), spec, catalogue, Window(at, ttl_hours), karpenter)
     return draft.estimate()
 
 
@@ -88,10 +89,10 @@ class _Draft:
         spec: "AwsSpec",
         catalogue: Catalogue,
         window: Window,
-        karpenter_vcpu: int | None,
+        karpenter: Sequence[NodePool],
     ) -> None:
         self.planned, self.spec, self.catalogue, self.window = planned, spec, catalogue, window
-        self.karpenter_vcpu = karpenter_vcpu
+        self.karpenter = karpenter
         self.lines: list[Line] = []
         self.unpriced: list[str] = []
         self.warnings: list[str] = []
@@ -156,6 +157,7 @@ class _Draft:
 
     def _group(self, group: NodeGroup) -> None:
         rates: list[Rate] = []
+        most = max(group.maximum, group.minimum)
         for instance_type in group.instance_types:
             rate = node_rate(instance_type, self.catalogue, spot=group.spot)
             if rate is None:
@@ -164,22 +166,23 @@ class _Draft:
             rates.append(rate)
             if group.spot and not rate.key.endswith(".spot"):
                 self.warnings.append(f"no spot price is known for {instance_type}: on-demand is counted")
-            if instance_type.startswith("t3"):
-                self._credits()
         if not rates:
             return
         # the first type is what is hoped for; any of them may come
         span = Range(min(r.usd.low for r in rates), rates[0].usd.expected, max(r.usd.high for r in rates))
         part = Part(f"nodes, {rates[0].title}", replace(rates[0], usd=span))
-        self._add(part, Range(group.minimum, group.minimum, max(group.maximum, group.minimum)))
+        self._add(part, Range(group.minimum, group.minimum, most))
+        self._credits(group.instance_types, most)
 
-    def _credits(self) -> None:
-        rate = self.catalogue.rate("t3.credits")
-        if rate is not None:
-            self.warnings.append(
-                "T3 nodes run in unlimited mode: each vCPU-hour above their baseline costs "
-                f"{rate.usd.expected} USD more, which is not counted"
-            )
+    def _credits(self, instance_types: Sequence[str], nodes: float) -> None:
+        """The worst case of unlimited mode: every vCPU busy all the time, with no baseline at all."""
+        found: dict[Part, int] = {}
+        for name in instance_types:
+            part = credits_part(name, self.catalogue)
+            if part is not None:
+                found[part] = max(found.get(part, 0), self.catalogue.vcpu(name) or 0)
+        for part, vcpu in found.items():
+            self._add(part, Range(0, 0, nodes * vcpu))
 
     def _volumes(self, groups: list[NodeGroup]) -> None:
         """Root volumes and those of claims: `usage.volumes_gb` is both, the roots are the least of it."""
@@ -208,23 +211,13 @@ class _Draft:
         self._add(Part(rate.title, rate), Range(fewest + services, fewest + services, most + services))
 
     def _karpenter(self) -> None:
-        title = "Karpenter's nodes"
-        if self.karpenter_vcpu is None:
-            self.unpriced.append(f"{title}: the limit of its NodePool is not known")
-            return
-        each = [
-            replace(rate, usd=rate.usd * (1 / vcpu), unit="vCPU-hour")
-            for name in self.spec.eks.nodes.instance_types
-            if (rate := self.catalogue.node(name, spot=False)) and (vcpu := self.catalogue.vcpu(name))
-        ]
-        if not each:
-            self._name(title)
-            return
-        dearest = max(each, key=lambda rate: rate.usd.high)
-        # none are hoped for; the NodePool's limit on demand is the worst that can happen
-        self._add(
-            Part(f"{title}, at most {self.karpenter_vcpu} vCPU", dearest), Range(0, 0, self.karpenter_vcpu)
-        )
+        """None are hoped for; the NodePools' limits on demand are the worst that can happen."""
+        public = not self.planned.of_type("aws_nat_gateway")
+        for found in worst_case(self.karpenter, self.catalogue, addresses=public):
+            if isinstance(found, Most):
+                self._add(found.part, Range(0, 0, found.quantity))
+            else:
+                self.unpriced.append(found)
 
     # use
 

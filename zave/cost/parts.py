@@ -17,6 +17,9 @@ Values = Mapping[str, Any]
 _GP3_IOPS = 3000
 # EBS gives a volume of this type unless another is asked for; only gp3 has a rate
 _VOLUME_TYPE = "gp3"
+# by family, spot or not (EC2 API reference, CreditSpecification); no rate is known of T4g's
+_T3_CREDITS = ("t3.credits", "T3 unlimited credits")
+_UNLIMITED = {"t3": _T3_CREDITS, "t3a": _T3_CREDITS, "t4g": ("t4g.credits", "T4g unlimited credits")}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,15 @@ def node_rate(instance_type: str, catalogue: Catalogue, *, spot: bool) -> Rate |
     """An instance's rate; where spot has none the on-demand rate, which spot never exceeds."""
     found = catalogue.node(instance_type, spot=True) if spot else None
     return found or catalogue.node(instance_type, spot=False)
+
+
+def credits_part(instance_type: str, catalogue: Catalogue) -> Part | None:
+    """A vCPU-hour above the baseline of a type that starts in unlimited mode; None for all others."""
+    known = _UNLIMITED.get(instance_type.partition(".")[0])
+    if known is None:
+        return None
+    key, title = known
+    return Part(title, catalogue.rate(key))
 
 
 def load_balancer_parts(kind: str, catalogue: Catalogue) -> tuple[Part, ...]:

@@ -24,11 +24,11 @@ from zave.platforms.aws_values import (
     OVERRIDE,
     ROOT,
     instance_tags,
-    karpenter_limit,
     root_values,
     terraform_variables,
 )
 from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
+from zave.platforms.karpenter import karpenter_limit, node_pools
 from zave.ports.cloud import Cloud
 from zave.spec.load import spec_document
 from zave.state.store import StateStore
@@ -53,7 +53,7 @@ def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, sit
         ttl_hours=ttl / 3600,
         at=site.tools.clock.now(),
         catalogue=catalogue,
-        karpenter_vcpu=karpenter_limit(site.project) if spec.gitops.profile != "none" else None,
+        karpenter=node_pools(site.project) if spec.gitops.profile != "none" else (),
     )
 
 
@@ -91,7 +91,7 @@ def wanted_by(
         addresses=1 if spec.network.nat == "single" else 0,
         window=None if support is None else _window(support, surcharge),
         stands=stands,
-        karpenter=karpenter_limit(project) if karpenter else 0,
+        karpenter=karpenter_limit(node_pools(project)) if karpenter else 0,
     )
 
 
@@ -228,6 +228,7 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             ttl=demo.ttl,
             beside=infra.planning_ahead,
             warn=tuple(spec.ttl.warn),
+            maximum=spec.ttl.maximum,
         ),
         infra,
         *cluster_steps(

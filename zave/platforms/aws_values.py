@@ -4,8 +4,6 @@ All of it follows from the spec, the account and the instance's name and creatio
 the one that recovers from it and the destroyer in the cloud name the same things.
 """
 
-import math
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,6 @@ from zave.render import hcl
 from zave.spec.network import architecture_of
 
 if TYPE_CHECKING:
-    from zave.project import Project
     from zave.spec.aws import AwsSpec
 
 ROOT = "templates/terraform/aws-eks"
@@ -34,10 +31,6 @@ OVERRIDE = "zave_override.tf"
 
 ACCOUNT_KEY = "account/terraform.tfstate"
 """Where in the bucket the state of the standing parts is."""
-
-_NODE_POOLS = "templates/gitops/infrastructure/configs/karpenter/nodes.yaml"
-# Kubernetes' quantities of processors: 8, or 8000m
-_QUANTITY = re.compile(r"(\d{1,6})(m?)")
 
 # two nodes have the 60 GB of gp3 on which the price table of 2026-11-23 reckons
 _DISK_GIB = 30
@@ -193,25 +186,3 @@ def _backend(spec: "AwsSpec", *, key: str, account: str) -> dict[str, Any]:
 
 def _lock_table(spec: "AwsSpec", *, account: str) -> str | None:
     return f"zave-locks-{account}" if spec.state.lock == "dynamodb" else None
-
-
-def karpenter_limit(project: "Project") -> int | None:
-    """How many vCPUs Karpenter may add, by its NodePools in the tree; None where one has no limit.
-
-    The worst case of a bill: a runaway application can have that many started.
-    """
-    import yaml
-
-    text = project.path(_NODE_POOLS).read_text(encoding="utf-8")
-    try:
-        documents = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
-    except yaml.YAMLError:
-        return None  # whoever renders the tree says so
-    limits = [
-        _QUANTITY.fullmatch(str(((each.get("spec") or {}).get("limits") or {}).get("cpu", "")))
-        for each in documents
-        if each.get("kind") == "NodePool"
-    ]
-    if not limits or not all(limits):
-        return None
-    return sum(math.ceil(int(each[1]) / (1000 if each[2] else 1)) for each in limits if each)

@@ -1,6 +1,7 @@
 """The estimate against the table for the default demo (rates and inputs of 2026-11-23)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from zave.cost.catalogue import Catalogue
 from zave.cost.estimate import Estimate, estimate
+from zave.cost.karpenter import NodePool
 from zave.schemas import load_schema
 from zave.spec.aws import AwsSpec
 
@@ -29,7 +31,7 @@ def estimated(
         region: str = "us-east-1",
         at: datetime = now,
         changed: dict[str, Any] | None = None,
-        karpenter_vcpu: int | None = None,
+        karpenter: tuple[NodePool, ...] = (),
         **what: Any,
     ) -> Estimate:
         used = spec if changed is None else AwsSpec.model_validate(_with(spec, changed))
@@ -39,7 +41,7 @@ def estimated(
             ttl_hours=ttl_hours,
             at=at,
             catalogue=Catalogue.load(region),
-            karpenter_vcpu=karpenter_vcpu,
+            karpenter=karpenter,
         )
 
     return run
@@ -154,20 +156,78 @@ def test_high_holds_every_node_at_the_dearest_spot_price_and_the_teardown(estima
     assert nodes.quantity == 2
 
 
-def test_karpenter_is_the_worst_case_of_its_limit_and_named_without_one(estimated: Estimator) -> None:
-    unlimited, limited = estimated(), estimated(karpenter_vcpu=16)
-    assert any("Karpenter" in name for name in unlimited.unpriced)
-    assert not any("Karpenter" in name for name in limited.unpriced)
-    assert limited.ttl.expected == pytest.approx(unlimited.ttl.expected)
-    assert limited.month.high - unlimited.month.high == pytest.approx(16 * 0.096 / 2 * 730)
-    off = estimated(changed={"eks": {"karpenter": False}})
+POOL = NodePool(vcpu=16, families=("t3a", "m6i"), architectures=("amd64",), smallest=2, disk_gib=30)
+
+
+def _more_at_most(found: Estimate, than: Estimate) -> float:
+    """How much dearer a month is in the worst case; no other number may differ."""
+    assert found.ttl.expected == pytest.approx(than.ttl.expected)
+    assert found.month.low == pytest.approx(than.month.low)
+    return found.month.high - than.month.high
+
+
+def test_karpenter_is_the_worst_case_of_its_pool_with_disks_and_addresses(estimated: Estimator) -> None:
+    found = estimated(karpenter=(POOL,))
+    assert not any("Karpenter" in name for name in found.unpriced)
+    # 8 nodes of 2 vCPU; t3a with credits is dearer than m6i without, though m6i costs more by the hour
+    instances, disks, addresses = 16 * (0.0752 / 2 + 0.05) * 730, 8 * 30 * 0.08, 8 * 0.005 * 730
+    assert _more_at_most(found, estimated()) == pytest.approx(instances + disks + addresses)
+    behind_nat = _more_at_most(estimated(karpenter=(POOL,), nat=True), estimated(nat=True))
+    assert behind_nat == pytest.approx(instances + disks)
+
+
+def test_a_pool_costs_what_its_own_families_cost_whatever_the_node_group_has(estimated: Estimator) -> None:
+    pool = replace(POOL, families=("m6i",), disk_gib=0.0)
+    small = {"eks": {"nodes": {"instance_types": ["t3.medium"]}}}
+    more = _more_at_most(
+        estimated(karpenter=(pool,), changed=small, nat=True), estimated(changed=small, nat=True)
+    )
+    assert more == pytest.approx(16 * 0.096 / 2 * 730)
+
+
+@pytest.mark.parametrize(
+    ("pools", "named"),
+    [
+        ((), "what its NodePools allow is not known"),
+        ((replace(POOL, vcpu=None),), "the limit of its NodePool is not known"),
+        ((replace(POOL, families=None),), "the families of instances in its NodePool are not known"),
+        ((replace(POOL, families=("m7i-flex",)),), "of the family m7i-flex: no rate for us-east-1"),
+        ((replace(POOL, disk_gib=None),), "the disks of Karpenter's nodes"),
+        # the second pool is not hidden by what is known of the first
+        ((POOL, replace(POOL, vcpu=None)), "the limit of its NodePool is not known"),
+    ],
+)
+def test_what_is_not_known_of_karpenter_is_named(
+    estimated: Estimator, pools: tuple[NodePool, ...], named: str
+) -> None:
+    assert [name for name in estimated(karpenter=pools).unpriced if named in name]
+
+
+def test_families_of_another_architecture_than_the_pools_do_not_come(estimated: Estimator) -> None:
+    both = replace(POOL, families=("m6i", "m7g"))
+    amd64, arm64 = (
+        estimated(karpenter=(both,)),
+        estimated(karpenter=(replace(both, architectures=("arm64",)),)),
+    )
+    assert _more_at_most(amd64, arm64) == pytest.approx(16 * (0.096 - 0.0816) / 2 * 730)
+    assert not [name for name in (*amd64.unpriced, *arm64.unpriced) if "Karpenter" in name]
+
+
+def test_without_karpenter_nothing_is_said_of_it(estimated: Estimator) -> None:
+    off = estimated(karpenter=(POOL,), changed={"eks": {"karpenter": False}})
     assert not any("Karpenter" in name for name in off.unpriced)
+    assert not any("Karpenter" in line.title for line in off.lines)
 
 
-def test_unlimited_credits_are_named_for_t3_alone(estimated: Estimator) -> None:
-    assert any("0.05 USD" in warning for warning in estimated().warnings)
-    other = estimated(more=[("aws_eks_node_group", {"instance_types": ["m6i.large"]})])
-    assert len([warning for warning in other.warnings if "0.05 USD" in warning]) == 1
+def test_unlimited_credits_are_in_the_worst_case_of_types_that_have_them(estimated: Estimator) -> None:
+    (line,) = [line for line in estimated().lines if "credits" in line.title]
+    # 4 nodes of 2 vCPU, busy for 48 hours and the teardown
+    assert (line.ttl.low, line.ttl.expected) == (0, 0)
+    assert line.ttl.high == pytest.approx(4 * 2 * 0.05 * 48.75)
+    others = [("aws_eks_node_group", {"instance_types": ["m6i.large"]})]
+    assert len([line for line in estimated(more=others).lines if "credits" in line.title]) == 1
+    arm = [("aws_eks_node_group", {"instance_types": ["t4g.large"]})]
+    assert "T4g unlimited credits: no rate for us-east-1" in estimated(more=arm).unpriced
 
 
 def test_root_volumes_beyond_the_usage_are_counted(estimated: Estimator) -> None:

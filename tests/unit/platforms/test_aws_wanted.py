@@ -7,7 +7,7 @@ import pytest
 from tests.unit.platforms.test_aws_values import PLAIN, spec_of
 from zave.cost.catalogue import Catalogue
 from zave.platforms.aws_eks import wanted_by
-from zave.platforms.aws_values import karpenter_limit
+from zave.platforms.karpenter import karpenter_limit, node_pools
 from zave.project import Project
 
 
@@ -24,6 +24,6 @@ def test_what_karpenter_may_add_is_wanted_where_it_runs(changes: dict[str, Any],
     project, catalogue = Project(), Catalogue.load("us-east-1")
     spec = spec_of(**{name: PLAIN[name] | more for name, more in changes.items()})
     wanted = wanted_by(spec, instance="demo", project=project, catalogue=catalogue, stands=False)
-    limit = karpenter_limit(project)
+    limit = karpenter_limit(node_pools(project))
     assert limit
     assert wanted.karpenter == (limit if counts else 0)
