@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-from zave.aws.findings import AccountFacts, Finding, Wanted, guarded, stopped
+from zave.aws.findings import AccountFacts, Finding, Wanted, Window, guarded, stopped
 from zave.aws.quotas import quotas
 from zave.clock import Clock, rfc3339
 from zave.errors import PreconditionError, StepFailedError
@@ -15,7 +15,7 @@ from zave.ports.cloud import Caller, Cloud
 
 # a whole stack takes 14 min up, its arming some more (aws.md of 2026-11-23, section 1)
 _UP_TAKES = timedelta(minutes=30)
-# EKS takes what is in standard support and, for more money, what is in extended
+# within a demo's longest life: what happens then is told beforehand
 _SOON = timedelta(days=30)
 _PREFIX = "zave-"
 _OTHER_ACCOUNT = "use the credentials of the spec's account, or change aws.account"
@@ -34,17 +34,17 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
     found += guarded("region", lambda: _region(cloud, facts))
     if stopped(found):
         return found
-    found += _support(wanted, today=clock.now().date())
-    found += guarded("spot", lambda: _spot(facts, wanted))
     items: Sequence[Item] = []
+    listed: list[Finding] = []
     try:
         items = cloud.inventory.items()
     except StepFailedError as error:
-        found.append(_unlisted(error))
+        listed.append(_unlisted(error))
     else:
-        found += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
-    found += guarded("quotas", lambda: quotas(facts, items, wanted))
-    return found
+        listed += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
+    found += _support(wanted, items, today=clock.now().date())
+    found += guarded("spot", lambda: _spot(facts, wanted))
+    return [*found, *listed, *guarded("quotas", lambda: quotas(facts, items, wanted))]
 
 
 def standing_parts(cloud: Cloud) -> Finding:
@@ -131,38 +131,42 @@ def _region(cloud: Cloud, facts: AccountFacts) -> Iterator[Finding]:
         )
 
 
-def _support(wanted: Wanted, *, today: date) -> Iterator[Finding]:
+def _support(wanted: Wanted, items: Sequence[Item], *, today: date) -> Iterator[Finding]:
     version, window = wanted.version, wanted.window
     if window is None:
         yield Finding(
             "EKS version", "warning", f"nothing is known of the support of {version}", "zave prices update"
         )
         return
-    extra = "" if window.surcharge is None else f" and costs {window.surcharge:.2f} USD an hour more"
     if window.extended_until is not None and today >= window.extended_until:
-        yield Finding(
-            "EKS version",
-            "missing",
-            f"EKS supports Kubernetes {version} no more since {window.extended_until}",
-            "set a newer eks.version",
-            needed=True,
-        )
+        what = f"EKS supports Kubernetes {version} no more since {window.extended_until}"
+        yield Finding("EKS version", "missing", what, "set a newer eks.version", needed=True)
     elif window.standard_until is None or today >= window.standard_until:
-        since = "" if window.standard_until is None else f" since {window.standard_until}"
-        until = "" if window.extended_until is None else f" until {window.extended_until}"
-        yield Finding(
-            "EKS version",
-            "warning",
-            f"Kubernetes {version} is in extended support{since}{until}{extra}",
-            "set a newer eks.version",
-        )
+        stands = any(i.type == "aws_eks_cluster" and i.owner == wanted.instance for i in items)
+        yield _extended(wanted.version, window, stands=stands)
     elif window.standard_until - today < _SOON:
-        text = f"standard support of Kubernetes {version} ends on {window.standard_until}; extended follows"
-        yield Finding("EKS version", "warning", f"{text}{extra}", "set a newer eks.version")
+        ends = f"standard support of Kubernetes {version} ends soon: on {window.standard_until}"
+        what = f"{ends} AWS upgrades the cluster to the next version"
+        yield Finding("EKS version", "warning", what, "set a newer eks.version")
     else:
         yield Finding(
             "EKS version", "ok", f"Kubernetes {version} is in standard support until {window.standard_until}"
         )
+
+
+def _extended(version: str, window: Window, *, stands: bool) -> Finding:
+    """The cluster's upgrade policy is STANDARD, which can be had in standard support alone.
+
+    EKS user guide, "Prevent increased cluster costs by disabling EKS extended support".
+    """
+    since = "" if window.standard_until is None else f" since {window.standard_until}"
+    until = "" if window.extended_until is None else f" until {window.extended_until}"
+    extra = "" if window.surcharge is None else f" and costs {window.surcharge:.2f} USD an hour more"
+    what = f"Kubernetes {version} is in extended support{since}{until}{extra}"
+    if stands:
+        return Finding("EKS version", "warning", what, "set a newer eks.version")
+    refused = f"{what}: its clusters cannot have zave's upgrade policy, STANDARD"
+    return Finding("EKS version", "missing", refused, "set a newer eks.version", needed=True)
 
 
 def _spot(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ _COUNTED = frozenset(
         "aws_s3_bucket",
     }
 )
+_UPGRADED = "AWS upgrades the cluster to the next version"
 _ALWAYS = "not counted: tax, and data out to the internet beyond the first 100 GB of a month"
 
 
@@ -150,7 +151,7 @@ class _Draft:
 
     def _objects(self, resource_type: str) -> None:
         for values in self.planned.of_type(resource_type):
-            for part in parts(resource_type, values, self.catalogue):
+            for part in parts(resource_type, values, self.catalogue, begun=self.window.at):
                 self._add(part, Range.of(1))
 
     # the cluster's own: what Terraform's plan does not name
@@ -302,8 +303,9 @@ def _support_warnings(values: Mapping[str, Any], catalogue: Catalogue, window: W
         yield f"{name} is in extended support, which costs more by the hour: choose a newer version"
     elif ends < window.month_end:
         when = "within the time to live" if ends < window.expiry else "within a month"
-        then = "AWS upgrades the cluster then" if upgrades else "extended support is charged from then on"
-        yield f"standard support of {name} ends {when}, on {ends:%Y-%m-%d}: {then}"
+        day = f"{ends:%Y-%m-%d}"
+        upgraded, charged = f"on {day} {_UPGRADED}", f"from {day} on extended support is charged"
+        yield f"standard support of {name} ends {when}: {upgraded if upgrades else charged}"
     last = support.extended_until
     if last is not None and last < window.month_end:
-        yield f"extended support of {name} ends on {last:%Y-%m-%d}: AWS upgrades the cluster then"
+        yield f"extended support of {name} ends: on {last:%Y-%m-%d} {_UPGRADED}"

@@ -121,7 +121,7 @@ def meter(spans: Iterable[Span], *, now: datetime, catalogue: Catalogue) -> list
         end = now if span.end is None else min(span.end, now)
         if end < span.start:
             continue
-        for part in parts(span.type, span.attributes, catalogue):
+        for part in parts(span.type, span.attributes, catalogue, begun=span.start):
             if part.rate is not None and (part.since is None or part.since < end):
                 start = max(span.start, part.since) if part.since else span.start
                 charges.append(
@@ -150,7 +150,7 @@ def hourly(spans: Iterable[Span], *, now: datetime, catalogue: Catalogue) -> Ran
             _hour(part, now)
             for span in spans
             if span.end is None
-            for part in parts(span.type, span.attributes, catalogue)
+            for part in parts(span.type, span.attributes, catalogue, begun=span.start)
         ),
         NOTHING,
     )
@@ -163,7 +163,8 @@ def usd_per_hour(item: Item, catalogue: Catalogue, *, at: datetime) -> float | N
     """
     if item.state == _ACCEPTED:
         return 0.0
-    found = parts(item.type, item.attributes, catalogue)
+    begun = from_rfc3339(item.created_at) if item.created_at else at
+    found = parts(item.type, item.attributes, catalogue, begun=begun)
     priced = [part for part in found if part.rate is not None]
     if item.type in BY_TIME and found and not priced:
         return None
@@ -193,7 +194,7 @@ def unpriced(spans: Sequence[Span], catalogue: Catalogue) -> list[str]:
     names = [
         f"{part.title}: no rate for {catalogue.region}"
         for span in spans
-        for part in parts(span.type, span.attributes, catalogue)
+        for part in parts(span.type, span.attributes, catalogue, begun=span.start)
         if part.rate is None
     ]
     names += [f"{span.type}: zave has no price for this type" for span in spans if _is_strange(span.type)]

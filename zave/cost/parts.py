@@ -42,8 +42,13 @@ class Part:
         return self.rate.per_hour() * self.quantity * self.rate.billed_hours(end - begun)
 
 
-def parts(resource_type: str, values: Values, catalogue: Catalogue) -> tuple[Part, ...]:
-    """The parts of one object, public addresses of its own included; empty for what costs nothing."""
+def parts(resource_type: str, values: Values, catalogue: Catalogue, *, begun: datetime) -> tuple[Part, ...]:
+    """The parts of one object, public addresses of its own included; empty for what costs nothing.
+
+    It is there since `begun`, or will be from then on.
+    """
+    if resource_type == "aws_eks_cluster":
+        return tuple(_cluster(values, catalogue, begun=begun))
     price = _PRICED.get(resource_type)
     if price is None:
         return (Part(resource_type, None),) if resource_type in BY_TIME else ()
@@ -118,15 +123,16 @@ def _fixed(*keys: str) -> Callable[[Values, Catalogue], Iterator[Part]]:
     return price
 
 
-def _cluster(values: Values, catalogue: Catalogue) -> Iterator[Part]:
+def _cluster(values: Values, catalogue: Catalogue, *, begun: datetime) -> Iterator[Part]:
     yield _of("eks.cluster", catalogue)
     version = text(values, "version")
     support = catalogue.support(version)
     policy = text(block(values, "upgrade_policy"), "support_type") or text(values, "upgrade_policy")
     if support is None:
         yield Part(f"EKS extended support, if Kubernetes {version or '(version not known)'} needs it", None)
-    elif support.standard_until is None or policy != "STANDARD":
-        # with STANDARD AWS upgrades the cluster at the end of the window instead of charging for it
+    elif policy != "STANDARD" or support.extended_from() <= begun:
+        # with STANDARD AWS upgrades the cluster at the end of the window instead of charging for it; a
+        # cluster of a version whose window is over has the extended price, whatever its policy says
         rate = catalogue.rate("eks.extended")
         yield Part("EKS extended support", rate, since=support.extended_from())
 
@@ -198,7 +204,6 @@ _PRICED: Mapping[str, Callable[[Values, Catalogue], Iterator[Part]]] = {
     "aws_db_instance": _database,
     "aws_ebs_volume": _volume,
     "aws_eip": _fixed("ipv4"),
-    "aws_eks_cluster": _cluster,
     "aws_instance": _instance,
     "aws_kms_key": _fixed("kms.key"),
     "aws_lb": _load_balancer,

@@ -115,14 +115,17 @@ def test_a_region_must_be_enabled_and_spot_needs_its_role(account: Account) -> N
     ("window", "level", "words"),
     [
         (Window(date(2027, 3, 27), None), "ok", "until 2027-03-27"),
-        (Window(date(2026, 12, 2), date(2027, 12, 2), 0.5), "warning", "ends on 2026-12-02"),
-        (Window(date(2026, 12, 2), None, 0.5), "warning", "0.50 USD an hour more"),
+        (
+            Window(date(2026, 12, 2), date(2027, 12, 2), 0.5),
+            "warning",
+            "on 2026-12-02 AWS upgrades the cluster to the next version",
+        ),
         (
             Window(date(2026, 11, 23), date(2027, 11, 23), 0.5),
-            "warning",
+            "missing",
             "in extended support since 2026-11-23",
         ),
-        (Window(None, date(2027, 7, 29), 0.5), "warning", "until 2027-07-29 and costs 0.50"),
+        (Window(None, date(2027, 7, 29), 0.5), "missing", "until 2027-07-29 and costs 0.50"),
         (Window(date(2025, 11, 1), date(2026, 11, 23)), "missing", "no more since 2026-11-23"),
         (None, "warning", "nothing is known"),
     ],
@@ -133,6 +136,21 @@ def test_the_support_of_a_version_is_told_with_its_dates(
     (finding,) = [each for each in found(account, window=window) if each.check == "EKS version"]
     assert finding.level == level
     assert words in finding.what
+
+
+def test_extended_support_is_refused_for_a_new_cluster_and_told_of_one_that_stands(account: Account) -> None:
+    window = Window(date(2026, 11, 23), date(2027, 11, 23), 0.5)
+    refused = found(account, window=window)
+    assert missing(refused) == ["EKS version"]
+    with pytest.raises(PreconditionError, match="upgrade policy, STANDARD"):
+        require(refused)
+    # a network is no cluster
+    account.inventory.add(item("demo", "aws_vpc"))
+    assert missing(found(account, window=window, stands=True)) == ["EKS version"]
+    account.inventory.add(item("demo", "aws_eks_cluster", name="zave-demo"))
+    findings = found(account, window=window, stands=True)
+    assert missing(findings) == []
+    assert [each.level for each in findings if each.check == "EKS version"] == ["warning"]
 
 
 def test_a_name_that_somebody_else_has_is_refused(account: Account) -> None:

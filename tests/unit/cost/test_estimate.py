@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -117,7 +117,8 @@ def test_a_window_that_ends_within_the_month_is_warned_of_and_charged_only_witho
     estimated: Estimator, planned: Callable[..., Any], spec: AwsSpec, now: datetime, catalogue: Catalogue
 ) -> None:
     standard = estimated(version="1.34")
-    assert any("within a month, on 2026-12-02: AWS upgrades" in warning for warning in standard.warnings)
+    upgraded = "within a month: on 2026-12-02 AWS upgrades the cluster to the next version"
+    assert any(upgraded in warning for warning in standard.warnings)
     assert not any("extended support" in line.title for line in standard.lines)
     extended = estimate(
         planned([("aws_eks_cluster", {"version": "1.34"})]), spec, ttl_hours=48, at=now, catalogue=catalogue
@@ -125,7 +126,16 @@ def test_a_window_that_ends_within_the_month_is_warned_of_and_charged_only_witho
     # from 2026-12-02 to the end of 730 hours: 516 of them, none of the first 48
     hours = (datetime(2026, 11, 23, 10, tzinfo=UTC) - datetime(2026, 12, 2, tzinfo=UTC)).total_seconds()
     assert list(_usd(extended, "EKS extended support")) == pytest.approx([0.0, (730 + hours / 3600) * 0.5])
-    assert any("extended support is charged from then on" in warning for warning in extended.warnings)
+    assert any("from 2026-12-02 on extended support is charged" in warning for warning in extended.warnings)
+
+
+def test_a_version_whose_window_is_over_costs_more_whatever_the_policy_says(estimated: Estimator) -> None:
+    over = datetime(2026, 12, 2, tzinfo=UTC)
+    found = estimated(version="1.34", at=over)
+    assert list(_usd(found, "EKS extended support")) == pytest.approx([24.0, 365.0])
+    assert any("1.34 is in extended support" in warning for warning in found.warnings)
+    before = estimated(version="1.34", at=over - timedelta(seconds=1))
+    assert not any("extended support" in line.title for line in before.lines)
 
 
 def test_a_window_that_ends_within_the_time_to_live_says_so(estimated: Estimator) -> None:
@@ -134,7 +144,8 @@ def test_a_window_that_ends_within_the_time_to_live_says_so(estimated: Estimator
 
 
 def test_the_end_of_extended_support_is_warned_of(estimated: Estimator) -> None:
-    assert any("ends on 2026-11-26" in warning for warning in estimated(version="1.31").warnings)
+    upgraded = "extended support of Kubernetes 1.31 ends: on 2026-11-26 AWS upgrades the cluster"
+    assert any(upgraded in warning for warning in estimated(version="1.31").warnings)
 
 
 def test_a_version_without_a_known_window_is_unpriced_beyond_the_standard_hour(estimated: Estimator) -> None:

@@ -114,6 +114,16 @@ def test_extended_support_begins_with_the_window_s_end() -> None:
     assert [found.expected for found in at] == pytest.approx([0.10, 0.60])
 
 
+def test_a_cluster_that_aws_upgrades_is_charged_more_only_if_it_was_made_too_late() -> None:
+    late = {"version": "1.34", "upgrade_policy": "STANDARD"}
+    over = datetime(2026, 12, 2, tzinfo=UTC)
+    for begun, rate in ((over - HOUR, 0.10), (over, 0.60)):
+        span = Span("aws_eks_cluster", "c", begun, attributes=late)
+        found = total(meter([span], now=begun + 24 * HOUR, catalogue=CATALOGUE))
+        assert found.expected == pytest.approx(24 * rate)
+        assert hourly([span], now=begun + 24 * HOUR, catalogue=CATALOGUE).expected == pytest.approx(rate)
+
+
 def test_spot_is_metered_as_a_range() -> None:
     span = Span(
         "aws_instance", "i", START, attributes={"instance_type": "t3.large", "instance_lifecycle": "spot"}
