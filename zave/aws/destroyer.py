@@ -20,6 +20,7 @@ from zave.aws.keys import (
     going_key,
     receipt_key,
 )
+from zave.aws.lives import lives_elsewhere
 from zave.aws.locks import RunLock, Worker
 from zave.aws.settlement import leak_error, settlement
 from zave.aws.state import look_at_state, put_state_away
@@ -264,7 +265,7 @@ class Destroyer:
                 say=self.gear.say,
                 beat=lock.beat,
             )
-            baseline = read_baseline(self._bucket, self._instance)
+            baseline = read_baseline(self._bucket, self._instance) | self._elsewhere()
             going = self._note_what_goes(baseline)
             if self._own(baseline):
                 self._gitops(lock)
@@ -376,6 +377,11 @@ class Destroyer:
     @property
     def _bucket(self) -> Bucket:
         return self._cloud.bucket
+
+    def _elsewhere(self) -> frozenset[tuple[str, str]]:
+        """What a demo of the same name in another region has in IAM: not this one's to delete."""
+        items, creation = self._cloud.inventory.items(), self.bundle.facts.creation
+        return lives_elsewhere(items, self._instance, creation=creation)
 
     def _own(self, baseline: frozenset[tuple[str, str]] = frozenset()) -> list[Item]:
         """What is the instance's and does not go by itself."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from zave.aws.findings import AccountFacts, Finding, Wanted, Window, guarded, stopped
+from zave.aws.lives import of_all_regions
 from zave.aws.quotas import quotas
 from zave.clock import Clock, rfc3339
 from zave.errors import PreconditionError, StepFailedError
@@ -212,6 +213,17 @@ def _leftovers(cloud: Cloud, items: Sequence[Item], wanted: Wanted) -> Iterator[
             "missing",
             f"{wanted.instance} is an instance of {', '.join(others)}",
             "choose another name with --name",
+            needed=True,
+        )
+    elif own and not wanted.stands and all(map(of_all_regions, own)):
+        # taken over they would be deleted by whoever ends first
+        yield Finding(
+            "leftovers",
+            "missing",
+            f"roles of {wanted.instance} stand and nothing else of it in {cloud.region}: it may live in "
+            "another region, and roles are every region's",
+            "choose another name with --name; if it lives nowhere, delete the roles in "
+            f"/zave/{wanted.instance}/",
             needed=True,
         )
     elif own and not wanted.stands:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,12 +10,14 @@ from typing import Any, cast
 from zave.aws.destroyer import forget_life
 from zave.aws.keys import receipt_key
 from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
+from zave.aws.lives import lives_elsewhere
 from zave.aws.settlement import settlement
 from zave.aws.state import put_state_away
 from zave.aws.state_lock import wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended
 from zave.cost.catalogue import Catalogue
+from zave.clock import rfc3339
 from zave.cost.ledger import keep_spans, settle
 from zave.cost.meter import usd_per_hour
 from zave.errors import NoBucketError
@@ -38,6 +40,7 @@ class CloudCleanup:
     cloud: Cloud
     _lock: RunLock | None = None
 
+    _elsewhere: frozenset[tuple[str, str]] = frozenset()
     @contextmanager
     def hold(self, run: Run) -> Iterator[None]:
         """Hold the instance's lock in the bucket, with a heartbeat. No bucket: nothing can stand yet."""
@@ -69,8 +72,15 @@ class CloudCleanup:
             self._lock.release()
 
     def note(self) -> None:
-        """Note what the record knows and what the account shows as the instance's."""
-        note_going(self.site, self._own())
+        """Note what the record knows and what the account shows as the instance's.
+
+        Before anything goes: what else stands here tells which lives of the name were in this region.
+        """
+        record = self.site.store.instance(self.site.instance)
+        creation = None if record is None else rfc3339(record.created_at)
+        items = self.site.tools.inventory.items()
+        self._elsewhere = lives_elsewhere(items, self.site.instance, creation=creation)
+        note_going(self.site, self._own(items))
 
     def meter(self) -> None:
         """Keep the spans of what stands, as the inventory shows it."""
@@ -86,7 +96,9 @@ class CloudCleanup:
             inventory,
             self.site.tools.clock,
             self.site.instance,
-            frozenset() if bucket is None else read_baseline(bucket, self.site.instance),
+            self._elsewhere
+            if bucket is None
+            else self._elsewhere | read_baseline(bucket, self.site.instance),
             say=run.notice,
             beat=lambda: None if self._lock is None else self._lock.beat(),
         ).run()
@@ -122,8 +134,8 @@ class CloudCleanup:
         if record is not None:
             settle(self.site.store, record, at=self.site.tools.clock.now())
 
-    def _own(self) -> list[Item]:
-        return [i for i in self.site.tools.inventory.items() if belongs(i, self.site.instance)]
+    def _own(self, items: Sequence[Item]) -> list[Item]:
+        return [i for i in items if belongs(i, self.site.instance, baseline=self._elsewhere)]
 
     def _bucket(self) -> Bucket | None:
         try:

@@ -3,9 +3,11 @@
 Never made twice, and never at the cost of somebody else's things.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from zave.aws.lives import lives_elsewhere
+from zave.clock import rfc3339
 from zave.engine.step import StepRun
 from zave.errors import PreconditionError
 from zave.events import Notice
@@ -63,18 +65,28 @@ class Adoption:
             return []
         identify = self.site.tools.identify
         wanted = {(kind, identify(kind, values)): address for address, (kind, values) in creates.items()}
+        items = self.site.tools.inventory.items()
         found = [
             (wanted[item.type, item.name], item)
-            for item in self.site.tools.inventory.items()
+            for item in items
             # what is on its way out is of an earlier life: a KMS key lingers for days
             if (item.type, item.name) in wanted and item.state != PENDING
         ]
-        self._refuse([item for _, item in found])
+        self._refuse([item for _, item in found], elsewhere=self._elsewhere(items))
         return found
 
-    def _refuse(self, items: Sequence[Item]) -> None:
+    def _elsewhere(self, items: Sequence[Item]) -> frozenset[tuple[str, str]]:
+        """What an instance of the same name in another region has where the regions share."""
+        record = self.site.store.instance(self.site.instance)
+        creation = None if record is None else rfc3339(record.created_at)
+        return lives_elsewhere(items, self.site.instance, creation=creation)
+
+    def _refuse(self, items: Sequence[Item], *, elsewhere: Collection[tuple[str, str]]) -> None:
         """Raise PreconditionError for things that are not ours to take or to remove."""
         instance = self.site.instance
+        others = [item for item in items if (item.type, item.id) in elsewhere]
+        if others:
+            raise self._error(others, "is of another life of its name, which may be in another region")
         records = {(r.type, r.name): r.state for r in self.site.store.resources(instance)}
         # the platform's own mark counts as much as the record: a tag survives the loss of a laptop
         foreign = [i for i in items if i.owner != instance and (i.type, i.name) not in records]

@@ -177,6 +177,20 @@ def test_leftovers_of_an_earlier_life_are_told_with_what_takes_them_away(account
     assert [each for each in found(account, stands=True) if each.check == "leftovers"] == []
 
 
+def test_roles_alone_may_be_those_of_a_demo_in_another_region(account: Account) -> None:
+    own = {"tag:zave:owner": "me@example.org"}
+    account.inventory.add(item("demo", "aws_iam_role", attributes=own), item("demo", "aws_iam_role_policy"))
+    findings = found(account)
+    assert missing(findings) == ["leftovers"]
+    with pytest.raises(PreconditionError, match="may live in another region") as refused:
+        require(findings)
+    assert "--name" in (refused.value.resolution or "")
+    assert missing(found(account, stands=True)) == []
+    # with anything of this region beside them they are an earlier life's
+    account.inventory.add(item("demo", "aws_vpc", attributes=own))
+    assert missing(found(account)) == []
+
+
 def test_what_cannot_be_asked_is_told_but_an_unknown_inventory_is_refused(account: Account) -> None:
     findings = found(account, Facts(refuse=True))
     assert any(each.check == "region" and "AccessDenied" in each.what for each in findings)
