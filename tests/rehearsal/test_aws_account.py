@@ -128,6 +128,23 @@ def test_a_damaged_state_is_kept_as_evidence(account_lab: AwsLab) -> None:
     assert [path.read_bytes() for path in kept] == [b"{ damaged"]
 
 
+def test_another_bucket_does_not_take_the_switch_over(demo_lab: AwsLab, tmp_path: Path) -> None:
+    demo_lab.ok("init", str(tmp_path / "project"))
+    file = tmp_path / "project" / "environments" / INSTANCE / "environment.yaml"
+    file.write_text(file.read_text().replace("zave-state-{account}", "mine-{account}"))
+    demo_lab.environ["ZAVE_PROJECT"] = str(tmp_path / "project")
+    before = demo_lab.log()[-1].seq
+    try:
+        for words in (("account", "setup"), ("demo", "aws", "--name", "second")):
+            refused = demo_lab.zave(*words, "--rehearse", "--yes", "-o", "json")
+            assert refused.exit_code == 5, refused.told()
+            assert "works from the bucket zave-state-123456789012" in refused.stderr
+            assert f"it ends: {INSTANCE}" in refused.stderr
+    finally:
+        del demo_lab.environ["ZAVE_PROJECT"]
+    assert not [e for e in demo_lab.log(since=before) if e.verb in ("create", "update", "delete")]
+
+
 def test_removal_is_refused_while_a_demo_stands(demo_lab: AwsLab) -> None:
     before = demo_lab.log()[-1].seq
     refused = demo_lab.zave("account", "remove", "--rehearse", "--yes", "-o", "json")

@@ -25,7 +25,8 @@ Home = Literal["beside", "bucket"]
 Phase = Literal["absent", "partial", "ready"]
 
 _STATE = "terraform.tfstate"
-_BUCKET = "module.state.aws_s3_bucket.this"
+_BUCKET_TYPE = "aws_s3_bucket"
+_BUCKET = f"module.state.{_BUCKET_TYPE}.this"
 # seconds of the world's time until everything that was made must show (aws.md of 2026-11-23, section 1:
 # the provider waits 25 s for a queue, 29 s at most for a key)
 _READY_LIMIT = 120.0
@@ -40,11 +41,12 @@ class AccountRoot:
 
     `write` renders it into `folder` for a state that is `beside` it or in the `bucket`, with the
     bucket protected or, for its removal, not. `terraform` works in that folder; `evidence` is a
-    folder for states that were replaced.
+    folder for states that were replaced. `bucket` is the name that the spec gives the state bucket.
     """
 
     folder: Path
     evidence: Path
+    bucket: str
     write: Callable[[Home, bool], None]
     terraform: Callable[[], Terraform]
     say: Callable[[str], None]
@@ -53,9 +55,11 @@ class AccountRoot:
 def set_up(cloud: Cloud, clock: Clock, root: AccountRoot) -> dict[str, Any]:
     """Make the standing parts, or bring them to what the spec says; Terraform's outputs.
 
-    Safe to repeat at any point. Raises PreconditionError for what is somebody else's.
+    Safe to repeat at any point. Raises PreconditionError for what is somebody else's, and where the
+    switch works from another bucket than the spec's.
     """
     cloud.caller()  # without usable credentials nothing else can be believed
+    _refuse_another_bucket(cloud, root)
     remote = _remote(cloud)
     if remote.kind == "whole":
         root.say("the state is in the bucket")
@@ -157,6 +161,29 @@ def account_document(
         "usd_per_month": round(sum(price or 0.0 for price in prices), 2),
         "instances": sorted(instances(cloud)),
     }
+
+
+def _refuse_another_bucket(cloud: Cloud, root: AccountRoot) -> None:
+    """Raise PreconditionError rather than turn the switch away from the bundles of demos that stand.
+
+    Its parts are named after account and region alone: Terraform would adopt them all, and what another
+    bucket holds would never be run again.
+    """
+    standing = {i.name for i in cloud.inventory.items() if i.standing and i.type == _BUCKET_TYPE}
+    others = sorted(standing - {root.bucket})
+    if not others:
+        return
+    told = cloud.switchboard.works_from()
+    armed = sorted(schedule.instance for schedule in cloud.switchboard.schedules())
+    if told is None and armed and root.bucket not in standing:
+        told = others[0]  # the project is gone, and those schedules need one of them
+    if told not in others:
+        return  # a project that was altered to name no bucket of zave's is made as it was
+    raise PreconditionError(
+        f"the switch of {cloud.inventory.source} works from the bucket {told}, the spec says {root.bucket}",
+        details=f"it ends: {', '.join(armed[:10])}" if armed else None,
+        resolution=f"write {told} into the spec's state.bucket; it can be changed after zave account remove",
+    )
 
 
 def _wait_for_machinery(cloud: Cloud, clock: Clock) -> None:

@@ -153,6 +153,7 @@ def _root(zave: Context, spec: "AwsSpec", tools: "Tools") -> "AccountRoot":
         OVERRIDE,
         account_root_values,
         account_variables,
+        bucket_name,
     )
     from zave.render import write_tfvars
     from zave.steps.infra import VARIABLES
@@ -175,6 +176,7 @@ def _root(zave: Context, spec: "AwsSpec", tools: "Tools") -> "AccountRoot":
     return AccountRoot(
         folder=folder.terraform,
         evidence=folder.terraform_copies,
+        bucket=bucket_name(spec, account=number),
         write=write,
         terraform=lambda: tools.terraform(root=folder.terraform, log=folder.logs / "account.log"),
         say=_say(zave),

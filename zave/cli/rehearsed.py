@@ -126,9 +126,11 @@ class Rehearsed:
                 releases=SimulatedReleases(),
             )
         from zave.aws.identity import identity
+        from zave.platforms.aws_values import bucket_name
         from zave.rehearsal.facts import SimulatedFacts
 
-        cloud = self.cloud(region=spec.aws.region, account=spec.aws.account or _ACCOUNT)
+        account = spec.aws.account or _ACCOUNT
+        cloud = self.cloud(region=spec.aws.region, account=account, bucket=bucket_name(spec, account=account))
         return Tools(
             **common,  # type: ignore[arg-type]
             inventory=cloud.inventory,
@@ -149,11 +151,13 @@ class Rehearsed:
             found.append(Source.of(account, region=_REGION))
         return found
 
-    def cloud(self, *, region: str = _REGION, account: str = _ACCOUNT) -> "SimulatedCloud":
+    def cloud(
+        self, *, region: str = _REGION, account: str = _ACCOUNT, bucket: str | None = None
+    ) -> "SimulatedCloud":
         """The simulated account; its destroyer is a child process with nothing of the user's."""
         from zave.rehearsal.cloud import SimulatedCloud
 
-        return SimulatedCloud(self.world, region=region, account=account, launch=self._launch)
+        return SimulatedCloud(self.world, region=region, account=account, launch=self._launch, bucket=bucket)
 
     def registry(self, spec: "AwsSpec") -> "SimulatedRegistry":
         """The registry of the spec's account, into which nothing is copied."""

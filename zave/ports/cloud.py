@@ -140,6 +140,10 @@ class Switchboard(Protocol):
         """Read the standing parts back."""
         ...
 
+    def works_from(self) -> str | None:
+        """The name of the bucket that the destroyer's project reads; None where there is no project."""
+        ...
+
     def schedule(self, instance: str) -> Schedule | None:
         """The instance's schedule as the cloud has it now."""
         ...

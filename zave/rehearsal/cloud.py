@@ -20,15 +20,28 @@ class SimulatedCloud:
     """Implements `zave.ports.cloud.Cloud` over a world.
 
     `launch` starts the destroyer; `skew` is by how many seconds the clocks of its machines are wrong.
+    `bucket` is the name of the state bucket; without one any that is marked as standing.
     """
 
-    def __init__(self, world: World, *, region: str, account: str, launch: Launch, skew: float = 0.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        region: str,
+        account: str,
+        launch: Launch,
+        skew: float = 0.0,
+        bucket: str | None = None,
+    ) -> None:
         self._world = world
+        self._bucket_name = bucket
         self._region = region
         self._account = account
         self._gate = Gate(world, region=region)
         self._inventory = SimulatedInventory(world, region=region, ask=partial(self._gate.ask, "ec2"))
-        self._switchboard = SimulatedSwitchboard(world, ask=self._gate.ask, launch=launch, skew=skew)
+        self._switchboard = SimulatedSwitchboard(
+            world, ask=self._gate.ask, launch=launch, skew=skew, bucket=bucket
+        )
 
     @property
     def region(self) -> str:
@@ -53,10 +66,13 @@ class SimulatedCloud:
     def bucket(self) -> SimulatedBucket:
         """The state bucket. Raises PreconditionError when the account is not set up."""
         for thing in self._world.things(provider="aws"):
+            name = str(thing.attributes.get("bucket") or thing.name)
+            if self._bucket_name not in (None, name):
+                continue
             if thing.type == "aws_s3_bucket" and tags_of(thing).get(STANDING) == "true":
-                return self._bucket(str(thing.attributes.get("bucket") or thing.name))
+                return self._bucket(name)
         raise NoBucketError(
-            f"account {self._account} has no bucket of zave's",
+            f"account {self._account} has no bucket {self._bucket_name or 'of zave'}",
             resolution="zave account setup makes the standing parts",
         )
 

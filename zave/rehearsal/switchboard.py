@@ -54,13 +54,21 @@ class SimulatedSwitchboard:
 
     `ask` is called with service and call before each call of an API and raises when it cannot be
     reached; `launch` starts the destroyer, and `skew` is how wrong the clocks of its machines are.
+    `bucket` is the one that the spec names; whoever only lets time pass names none.
     """
 
     def __init__(
-        self, world: World, *, ask: Callable[[str, str], None], launch: Launch, skew: float = 0.0
+        self,
+        world: World,
+        *,
+        ask: Callable[[str, str], None],
+        launch: Launch,
+        skew: float = 0.0,
+        bucket: str | None = None,
     ) -> None:
         self._world = world
         self._ask = ask
+        self._bucket = bucket
         self._launch = launch
         self._skew = skew
 
@@ -86,6 +94,11 @@ class SimulatedSwitchboard:
             for thing in standing
             if thing.type == _PROJECT and thing.attributes.get("service_role") not in known
         ]
+        missing += [
+            f"environment of project {thing.name}"
+            for thing in standing
+            if thing.type == _PROJECT and self._bucket not in (None, _told_bucket(thing))
+        ]
         lost = (self._world.get_document(_UNDELIVERED, _QUEUE) or {}).get("count", 0)
         return Machinery(tuple(sorted(missing)), self._confirmed(standing), undelivered=lost)
 
@@ -101,6 +114,12 @@ class SimulatedSwitchboard:
             and (thing.created_at + _CONFIRMED_AFTER).timestamp() <= now
             for thing in standing
         )
+
+    def works_from(self) -> str | None:
+        """The name of the bucket that the destroyer's project reads; None where there is no project."""
+        self._ask("codebuild", "BatchGetProjects")
+        projects = (thing for thing in self._standing() if thing.type == _PROJECT)
+        return next((_told_bucket(project) for project in projects), None)
 
     # schedules
 
@@ -259,6 +278,15 @@ class SimulatedSwitchboard:
     def _schedule(self, instance: str) -> Schedule | None:
         document = self._world.get_document(_KIND, instance)
         return None if document is None else _schedule_of(document)
+
+
+def _told_bucket(project: Thing) -> str | None:
+    told = {
+        each["name"]: each["value"]
+        for environment in project.attributes.get("environment") or ()
+        for each in environment.get("environment_variable") or ()
+    }
+    return told.get("ZAVE_BUCKET")
 
 
 def _schedule_of(document: Mapping[str, Any]) -> Schedule:

@@ -26,7 +26,8 @@ RUN = "import sys; from zave.cli.app import main; sys.exit(main(sys.argv[1:]))"
 SPEC = """
 platform: aws-eks
 owner: me@example.org
-aws: {{{account}region: us-east-1}}
+aws: {{{account}region: {region}}}
+state: {{bucket: "{bucket}"}}
 notify: {{email: me@example.org}}
 eks: {{version: "1.35", public_cidrs: [203.0.113.7/32], karpenter: false}}
 gitops: {{repository: "https://git.example.org/me/platform.git", profile: {profile}}}
@@ -68,12 +69,21 @@ class Account:
         assert status in (None, ran.status), f"{words}: {ran.status}\n{ran.out}\n{ran.err}"
         return ran
 
-    def spec(self, *, account: str | None = "123456789012", profile: str = "none") -> None:
+    def spec(
+        self,
+        *,
+        account: str | None = "123456789012",
+        profile: str = "none",
+        region: str = "us-east-1",
+        bucket: str = "zave-state-{account}",
+    ) -> None:
         """Write the environment aws-demo."""
         named = "" if account is None else f'account: "{account}", '
         folder = self.folder / "project" / "environments" / "aws-demo"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "environment.yaml").write_text(SPEC.format(account=named, profile=profile))
+        (folder / "environment.yaml").write_text(
+            SPEC.format(account=named, profile=profile, region=region, bucket=bucket)
+        )
 
     @property
     def api(self) -> Api:

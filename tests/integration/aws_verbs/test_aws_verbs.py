@@ -8,6 +8,7 @@ from tests.integration.aws_verbs.conftest import Account
 from zave.aws.keys import receipt_prefix, state_key
 from zave.aws.state import look_at_state
 from zave.clock import rfc3339
+from zave.ports.cloud import Schedule
 
 # what costs, or begins to
 BILLABLE = ("ec2:Run", "ec2:Create", "ec2:Allocate", "eks:POST /clusters", "rds:Create", "kms:Create")
@@ -62,6 +63,38 @@ def test_what_somebody_altered_of_the_switch_is_told_and_nothing_is_armed_with_i
     same = json.dumps(json.loads(text), indent=4, sort_keys=True)
     api.call("iam", "put_role_policy", PolicyDocument=same, **mine)
     assert account.zave("account", "status", "-o", "json").document["missing"] == []
+
+
+def test_another_bucket_does_not_take_the_switch_over(account: Account) -> None:
+    """The demos of the bucket that it works from would never be destroyed."""
+    account.zave("account", "setup", "--yes")
+    before, made = account.things(), len(account.server.calls())
+    account.spec(bucket="mine-{account}")
+    for words in (("account", "setup"), ("demo", "aws")):
+        refused = account.zave(*words, "--yes", status=5)
+        assert f"works from the bucket {PARTS.bucket}, the spec says mine-123456789012" in refused.err
+        assert f"write {PARTS.bucket} into the spec's state.bucket" in refused.err
+    assert account.things() == before
+    assert [call for call in account.calls(since=made) if call.startswith("s3:PUT")] == []
+    assert account.cloud.switchboard.works_from() == PARTS.bucket
+    # the project alone is gone: what schedules need is still no other bucket's
+    armed = Schedule("aws-demo", datetime.now(UTC) + timedelta(days=1), "bundle", "0" * 64)
+    account.cloud.switchboard.set_schedule(armed)
+    account.api.call("codebuild", "delete_project", name=PARTS.project)
+    refused = account.zave("account", "setup", "--yes", status=5)
+    assert "it ends: aws-demo" in refused.err
+    assert account.things() == before
+
+
+def test_one_regions_bucket_is_no_other_regions(account: Account) -> None:
+    account.zave("account", "setup", "--yes")
+    before, made = account.things(), len(account.server.calls())
+    account.spec(region="eu-west-1")
+    refused = account.zave("account", "setup", "--yes", status=5)
+    assert f"the bucket {PARTS.bucket} is in us-east-1" in refused.err
+    assert "zave-state-{region}-{account}" in refused.err
+    assert account.things() == before
+    assert [call for call in account.calls(since=made) if call.startswith("s3:PUT")] == []
 
 
 def test_a_demo_lives_is_extended_and_leaves_nothing(account: Account) -> None:

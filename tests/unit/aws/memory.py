@@ -177,6 +177,9 @@ class FakeSwitchboard:
     def machinery(self) -> Machinery:
         return Machinery(self.missing, self.confirmed)
 
+    def works_from(self) -> str | None:
+        return FakeBucket.name
+
     def schedule(self, instance: str) -> Schedule | None:
         self._tick()
         return self.set.get(instance)

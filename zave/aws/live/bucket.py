@@ -33,9 +33,12 @@ class S3Bucket:
         return self._name
 
     def require(self) -> None:
-        """Raise PreconditionError when there is no such bucket, or none of this account's."""
+        """Raise PreconditionError when there is no such bucket, none of this account's, or none here.
+
+        One region's bucket is no other's: each has its switch, and the states of both have one key.
+        """
         try:
-            self._api.call("s3", "head_bucket", **self._here)
+            found = self._api.call("s3", "head_bucket", **self._here)
         except RefusedError as error:
             if error.code in _NO_BUCKET:
                 raise self._missing() from error
@@ -44,6 +47,15 @@ class S3Bucket:
                 details=error.details,
                 resolution="name another one in the spec's state.bucket, or use the account that owns it",
             ) from error
+        # boto3 follows a bucket into its region, Terraform's backend does not
+        region = found.get("BucketRegion") or self._api.region
+        if region != self._api.region:
+            raise PreconditionError(
+                f"the bucket {self._name} is in {region}, and each region needs one of its own",
+                where=f"AWS {self._api.region}",
+                resolution="put {region} into state.bucket of the spec for this region, as in "
+                "zave-state-{region}-{account}",
+            )
 
     def get(self, key: str) -> bytes | None:
         """The newest version; None when there is none."""

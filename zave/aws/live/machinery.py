@@ -62,6 +62,12 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
         )
 
 
+def told_bucket(api: Api, parts: Parts) -> str | None:
+    """The bucket that the destroyer's project is told to read; None where there is no project."""
+    found = api.call("codebuild", "batch_get_projects", names=[parts.project])["projects"]
+    return _told(found[0]).get("ZAVE_BUCKET") if found else None
+
+
 def _found(look: Look, api: Api, parts: Parts, made: Made) -> Sequence[str]:
     return list(look(api, parts, made))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from zave.aws.live.api import Api, RefusedError
 from zave.aws.live.builds import Builds, environment
-from zave.aws.live.machinery import read_machinery
+from zave.aws.live.machinery import read_machinery, told_bucket
 from zave.aws.live.parts import Parts
 from zave.clock import Clock
 from zave.errors import StepFailedError
@@ -47,6 +47,10 @@ class SchedulerSwitchboard:
     def machinery(self) -> Machinery:
         """Read the standing parts back."""
         return read_machinery(self._api, self._parts)
+
+    def works_from(self) -> str | None:
+        """The name of the bucket that the destroyer's project reads; None where there is no project."""
+        return told_bucket(self._api, self._parts)
 
     # schedules
 
