@@ -87,6 +87,10 @@ class SpecError(UsageError):
     """An `environment.yaml` cannot be accepted. `where` is `file:line`."""
 
 
+class NothingStandsError(UsageError):
+    """Nothing stands of what a command is about; with `--if-any` that is no error."""
+
+
 class DifferencesError(ZaveError):
     """Differences were found by `plan --detailed-exitcode`, `drift` or `parity`."""
 

@@ -2,8 +2,8 @@
 
 The laptop works, extends, and dies at any step; Terraform's state is lost, its lock stays; the cluster is
 half gone; destroyers fail, die and meet each other, on machines with wrong clocks. Whatever comes:
-nothing is touched before the expiry, the schedule outlives every failure, and k failed fires after the
-expiry the instance is gone 45 + 30 k minutes after it.
+nothing is touched before the expiry, the schedule outlives every failure and runs only what was proven, and
+k failed fires after the expiry the instance is gone 45 + 30 k minutes after it.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 
 from tests.unit.aws.memory import Account
+from zave.aws.arming import Term, arm
 from zave.aws.destroyer import Verdict
 from zave.aws.keys import receipt_prefix, state_key, state_lock_key
 from zave.aws.locks import RunLock, Worker
-from zave.aws.switch import Extension, arm, extend
+from zave.aws.switch import Extension, extend
 from zave.errors import LockedError, PreconditionError, UsageError
 from zave.ports import Item
 from zave.ports.cloud import Schedule
@@ -54,8 +55,9 @@ class SwitchMachine(RuleBasedStateMachine):
     def armed(self, hours: int) -> None:
         account = self.account
         bundle = account.packed("demo")
+        self.proven = {bundle.sha256}
         self.promised = arm(
-            account, account.clock, instance="demo", ttl=hours * 3600, bundle=bundle
+            account, account.clock, instance="demo", term=Term(hours * 3600), bundle=bundle
         ).expires_at
         self.watch_deletions()
 
@@ -126,6 +128,26 @@ class SwitchMachine(RuleBasedStateMachine):
                 self.laptop = None  # its run ends: a destroyer took the lock
                 break
         self.passes(minutes)
+
+    @precondition(lambda self: not self.over and self.account.clock.now() < self.expiry)
+    @rule(creation=st.sampled_from(["a", "b"]), proof=st.booleans())
+    def laptop_arms_again(self, creation: str, proof: bool) -> None:
+        """A rerun of `up` with another bundle, whose check passes or fails."""
+        account, before = self.account, self.schedule
+        bundle, check = account.packed("demo", creation=creation), account.switchboard.launch
+        if not proof:
+            account.switchboard.launch = lambda run, schedule: "its check failed"
+        try:
+            again = arm(account, account.clock, instance="demo", term=Term(3600), bundle=bundle)
+        except PreconditionError:
+            assert not proof
+            assert self.schedule == before
+        else:
+            assert proof
+            assert again.expires_at == self.promised
+            self.proven.add(bundle.sha256)
+        finally:
+            account.switchboard.launch = check
 
     @rule()
     def laptop_dies(self) -> None:
@@ -319,6 +341,11 @@ class SwitchMachine(RuleBasedStateMachine):
         if self.standing:
             assert self.schedule is not None
             assert self.schedule.enabled
+
+    @invariant()
+    def what_fires_was_proven(self) -> None:
+        if self.schedule is not None:
+            assert self.schedule.bundle_sha256 in self.proven
 
     @invariant()
     def gone_in_time(self) -> None:

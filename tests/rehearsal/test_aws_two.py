@@ -62,3 +62,25 @@ def test_uncovered_would_tell(account_lab: AwsLab) -> None:
         found = uncovered(world.log(), standing=account_lab.standing_parts)
     assert len(found) == 1
     assert "zave-nobodys" in found[0]
+
+
+def test_what_is_extended_while_another_one_goes_is_not_reaped(account_lab: AwsLab) -> None:
+    for name in ("a", "b"):
+        assert account_lab.demo("--ttl", "24h", "--name", name).exit_code == 0
+    # as long as the switch does not work, both stand past their end
+    account_lab.ok("rehearse", "faults", "add", "fail destroyer always")
+    account_lab.ok("rehearse", "advance", "25h")
+    account_lab.ok("rehearse", "faults", "clear")
+    account_lab.ok("rehearse", "faults", "add", "hang delete aws_eks_cluster for 20s")
+    before = account_lab.log()[-1].seq
+
+    reaping = account_lab.start("reap", "--rehearse", "-o", "json")
+    while not any(event.verb == "delete" for event in account_lab.log(since=before)):
+        assert reaping.poll() is None, reaping.communicate()
+    account_lab.ok("extend", "b", "--ttl", "24h")
+    assert reaping.poll() is None, "the machine is too slow for this test"
+    stdout, stderr = reaping.communicate(timeout=300)
+    assert reaping.returncode == 0, stdout + stderr
+    assert _by_instance(account_lab).keys() == {"b"}
+    status = account_lab.status("b")
+    assert (status["phase"], status["switch"]["armed"]) == ("ready", True)

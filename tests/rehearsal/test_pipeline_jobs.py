@@ -31,6 +31,7 @@ class Runner:
     def __init__(self, lab: AwsLab, folder: Path) -> None:
         self._lab = lab
         self._project = folder / "project"
+        self.spec = self._project / "environments" / "aws-demo" / "environment.yaml"
         assert lab.zave("init", str(self._project), "--ci", "gitlab").exit_code == 0
         text = (self._project / ".gitlab-ci.yml").read_text()
         self.pipeline: dict[str, Any] = yaml.load(text, _Loader)
@@ -93,6 +94,33 @@ def test_a_demo_is_begun_kept_and_ended_by_jobs_that_know_nothing_of_one_another
     assert account_lab.parts() == []
     runner.ok("end demo")  # nothing is there: no failure
     runner.ok("reap")
+
+
+def test_a_broken_file_fails_the_jobs_that_should_end_a_demo(runner: Runner, account_lab: AwsLab) -> None:
+    runner.ok("demo")
+    made, shipped = account_lab.parts(), runner.spec.read_text()
+    runner.spec.write_text(shipped + "nonsense: true\n")
+    for job in ("end demo", "reap"):
+        done = runner.run(job)
+        assert done.returncode == 2, f"{job}: {done.stdout}{done.stderr}"
+        assert "nonsense" in done.stderr
+    assert account_lab.parts() == made
+    runner.spec.write_text(shipped)
+    runner.ok("end demo")
+    assert account_lab.parts() == []
+
+
+def test_what_is_on_record_is_taken_down_if_any_is_said(demo_lab: AwsLab) -> None:
+    """Nothing is an end that is told; what stands is not passed over."""
+    nothing = demo_lab.end("--if-any", instance="another")
+    assert (nothing.exit_code, nothing.finished["outcome"]) == (0, "done"), nothing.told()
+    assert "no instance another is recorded" in nothing.told()
+    assert demo_lab.end(instance="another").exit_code == 2
+    again = demo_lab.zave("adopt", "aws-demo", "--if-any", "--rehearse", "-o", "json")
+    assert (again.exit_code, again.finished["outcome"]) == (0, "done"), again.told()
+    assert "recorded already" in again.told()
+    assert demo_lab.end("--if-any").receipt["leaks"] == []
+    assert demo_lab.parts() == []
 
 
 def test_a_teardown_that_leaves_something_fails_its_job(runner: Runner, account_lab: AwsLab) -> None:

@@ -1,17 +1,15 @@
-"""The dead-man's switch: armed means proven, and the expiry lives in the cloud's schedule alone."""
+"""The dead-man's switch as it stands, read back and moved: the expiry lives in the cloud's schedule alone."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from zave.aws.bundle import Packed
-from zave.aws.keys import PROGRAMS_PREFIX, bundle_key, bundle_prefix, check_key
+from zave.aws.keys import bundle_key, programs_key
 from zave.aws.locks import RunLock, Worker
 from zave.clock import Clock, rfc3339
 from zave.errors import LockedError, PreconditionError, StepFailedError, UsageError
-from zave.ports.cloud import Cloud, DestroyerRun, Schedule
+from zave.ports.cloud import Cloud, Schedule
 from zave.spec.units import HOUR, MINUTE, format_duration
 
 EVERY = 30
@@ -20,18 +18,16 @@ EVERY = 30
 WARN = (6 * HOUR, HOUR)
 """Seconds before the expiry at which a warning begins, unless the spec says otherwise."""
 
-CHECK_LIMIT = 15 * 60.0
-"""Seconds of the world's time that a run in check mode may take, queueing included (assumed)."""
+SOONEST = 5 * MINUTE
+"""Seconds from now until the earliest expiry that may be set.
 
-_CHECK_POLL = 5.0
-# a StartDate more than five minutes in the past is an error on AWS (aws.md, section 4): leave some room
-_SOONEST = 5 * MINUTE
-
-# from the upload of programs to the schedule that names them it is minutes
-_NEW_PROGRAMS = timedelta(days=1)
+A StartDate more than five minutes in the past is an error on AWS (aws.md, section 4): that leaves some room.
+"""
 
 # a warning nearer than this may be on its way already
 _NEAR = timedelta(minutes=10)
+# who takes an instance away: what is left of it must not live on
+_ENDING = {"destroyer": "the destroyer", "down": "a teardown"}
 
 WarningKind = Literal[
     "expires-soon",
@@ -46,6 +42,10 @@ WarningKind = Literal[
 ]
 
 
+MENDED: frozenset[WarningKind] = frozenset({"altered", "disarmed", "silent"})
+"""Warnings of what arming the switch once more puts right."""
+
+
 @dataclass(frozen=True)
 class SwitchWarning:
     """Something that people should know of a switch; `seconds_left` belongs to `expires-soon`."""
@@ -53,20 +53,6 @@ class SwitchWarning:
     kind: WarningKind
     text: str
     seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Armed:
-    """A switch that was proven. `kept` tells that it was set before and its expiry was kept."""
-
-    schedule: Schedule
-    proof: DestroyerRun
-    kept: bool
-
-    @property
-    def expires_at(self) -> datetime:
-        """When the destroyer fires first."""
-        return self.schedule.first_fire_at
 
 
 @dataclass(frozen=True)
@@ -80,46 +66,6 @@ class SwitchStatus:
     warnings: tuple[SwitchWarning, ...]
 
 
-def arm(
-    cloud: Cloud, clock: Clock, *, instance: str, ttl: float, bundle: Packed, warn: Sequence[int] = WARN
-) -> Armed:
-    """Set the instance's schedule and prove it. `ttl` is in seconds, counted from now.
-
-    People are told by mail `warn` seconds before the expiry.
-
-    A switch that was set before keeps its expiry. The proof is one run of the destroyer in check
-    mode, and the schedule read back. Raises PreconditionError when anything about it is not as it
-    should be: then nothing billable may be made. What was set stays; it can only destroy.
-    """
-    _require_machinery(cloud)
-    now = clock.now()
-    before = cloud.switchboard.schedule(instance)
-    if before is not None and before.first_fire_at <= now:
-        raise PreconditionError(
-            f"{instance} is past its TTL since {rfc3339(before.first_fire_at)}",
-            resolution=f"zave down {instance} takes it down; zave extend {instance} --ttl gives it more time",
-        )
-    key = bundle_key(instance, bundle.sha256)
-    cloud.bucket.put(key, bundle.content)
-    schedule = Schedule(
-        instance=instance,
-        first_fire_at=_whole_second(now + timedelta(seconds=ttl)) if before is None else before.first_fire_at,
-        bundle=key,
-        bundle_sha256=bundle.sha256,
-        every=EVERY,
-        programs=bundle.programs.key if bundle.programs else "",
-        programs_sha256=bundle.programs.sha256 if bundle.programs else "",
-    )
-    # the whole of it each time: what is not sent would be reset
-    cloud.switchboard.set_schedule(schedule)
-    proof = _prove(cloud, clock, schedule, bundle)
-    _require_same(cloud.switchboard.schedule(instance), schedule)
-    _set_warnings(cloud, schedule, warn)
-    _forget_older_bundles(cloud, schedule)
-    _forget_older_programs(cloud, clock)
-    return Armed(schedule, proof, kept=before is not None)
-
-
 def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] = WARN) -> SwitchStatus:
     """The switch as the cloud has it now; `warn` are seconds before the expiry."""
     schedule = cloud.switchboard.schedule(instance)
@@ -128,15 +74,7 @@ def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] 
         warnings.append(SwitchWarning("disarmed", f"{instance} has no switch: nothing would end it"))
         return SwitchStatus(False, cloud.inventory.source, None, None, tuple(warnings))
     now = clock.now()
-    if not schedule.enabled:
-        warnings.append(SwitchWarning("altered", f"the schedule of {instance} is switched off"))
-    if schedule.flaws:
-        text = f"the schedule of {instance} is not as zave set it: {', '.join(schedule.flaws)}"
-        warnings.append(SwitchWarning("altered", text))
-    for what, key in (("bundle", schedule.bundle), ("programs", schedule.programs)):
-        # listed, not read: programs are hundreds of megabytes
-        if key and not any(stored.key == key for stored in cloud.bucket.list(key)):
-            warnings.append(SwitchWarning("altered", f"missing in the bucket: {what} of {instance}, {key}"))
+    warnings += [SwitchWarning("altered", text) for text in _altered(cloud, schedule)]
     warnings += _silences(cloud, schedule, warn, now=now)
     left = (schedule.first_fire_at - now).total_seconds()
     if left <= 0:
@@ -181,7 +119,7 @@ class Extension:
 def later(schedule: Schedule, clock: Clock, *, ttl: float) -> datetime:
     """The expiry `ttl` seconds from now. Raises UsageError when that is sooner than it is now."""
     # as the schedule keeps it, or the same command twice within a second would be refused
-    until = _whole_second(clock.now() + timedelta(seconds=ttl))
+    until = whole_second(clock.now() + timedelta(seconds=ttl))
     if until < schedule.first_fire_at:
         raise UsageError(
             f"{schedule.instance} lives until {rfc3339(schedule.first_fire_at)}, which is later than that",
@@ -208,7 +146,7 @@ def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, w
     is at work already, PreconditionError when the cloud did not take it.
     """
     before = require_schedule(cloud, instance)
-    until = _whole_second(extension.until)
+    until = whole_second(extension.until)
     after = replace(before, first_fire_at=until, every=EVERY, enabled=True, flaws=())
     _require_sensible(after, extension, now=clock.now())
     lock = RunLock(
@@ -223,8 +161,8 @@ def extend(cloud: Cloud, clock: Clock, *, instance: str, extension: Extension, w
         # half an instance is left: its schedule must go on firing
         cloud.switchboard.set_schedule(still_to_come(before, clock.now()))
         raise
-    _require_same(cloud.switchboard.schedule(instance), after)
-    _set_warnings(cloud, after, extension.warn)
+    require_same(cloud.switchboard.schedule(instance), after)
+    announce(cloud, after, extension.warn)
     return after
 
 
@@ -260,7 +198,8 @@ def switch_document(
     }
 
 
-def _require_machinery(cloud: Cloud) -> None:
+def require_machinery(cloud: Cloud) -> None:
+    """Raise PreconditionError while a part is missing or altered without which no fire does its work."""
     missing = cloud.switchboard.machinery().missing
     if missing:
         raise PreconditionError(
@@ -293,37 +232,7 @@ def _machinery_warnings(cloud: Cloud) -> Sequence[SwitchWarning]:
     return warnings
 
 
-def _prove(cloud: Cloud, clock: Clock, schedule: Schedule, bundle: Packed) -> DestroyerRun:
-    run = cloud.switchboard.start(schedule.instance, mode="check")
-    deadline = clock.now() + timedelta(seconds=CHECK_LIMIT)
-    while run.state == "running" and clock.now() < deadline:
-        clock.sleep(_CHECK_POLL)
-        run = cloud.switchboard.run(run.id)
-    if run.state != "succeeded":
-        state = "did not end in time" if run.state == "running" else "failed"
-        raise _unproven(f"its check {state}", run.reason or f"run {run.id}")
-    if run.instance != schedule.instance or run.mode != "check":
-        raise _unproven("its check was one of another instance", f"run {run.id} of {run.instance}")
-    _require_finding(cloud, run, bundle)
-    return run
-
-
-def _require_finding(cloud: Cloud, run: DestroyerRun, bundle: Packed) -> None:
-    """The run's own word, from the bucket: a run that ended well may have checked something else."""
-    key = check_key(run.instance, run.id)
-    content = cloud.bucket.get(key)
-    if content is None:
-        raise _unproven("its check left no finding", key)
-    try:
-        finding = json.loads(content)
-        found = (finding["instance"], finding["run"], finding["manifest_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unproven("the finding of its check cannot be read", f"{key}: {error}") from error
-    if found != (run.instance, run.id, bundle.manifest_sha256):
-        raise _unproven("its check was one of another bundle", f"{key}: {found}")
-
-
-def _set_warnings(cloud: Cloud, schedule: Schedule, warn: Sequence[int]) -> None:
+def announce(cloud: Cloud, schedule: Schedule, warn: Sequence[int]) -> None:
     """Have people told before the expiry; the switch works whether anybody reads mail or not."""
     instance, end = schedule.instance, rfc3339(schedule.first_fire_at)
     text = (
@@ -331,6 +240,26 @@ def _set_warnings(cloud: Cloud, schedule: Schedule, warn: Sequence[int]) -> None
         f"More time: zave extend {instance} --ttl 24h\nRight now: zave down {instance}\n"
     )
     cloud.switchboard.warn(instance, moments=_moments(schedule, warn), text=text)
+
+
+def _altered(cloud: Cloud, schedule: Schedule) -> Iterator[str]:
+    """What keeps the schedule from being, or from doing, what was proven."""
+    instance, flaws = schedule.instance, list(schedule.flaws)
+    if not schedule.enabled:
+        yield f"the schedule of {instance} is switched off"
+    if schedule.every not in (0, EVERY):
+        flaws.append(f"its rate, every {schedule.every} minutes instead of {EVERY}")
+    named = [("bundle", schedule.bundle, bundle_key(instance, schedule.bundle_sha256))]
+    if schedule.programs or schedule.programs_sha256:
+        named.append(("programs", schedule.programs, programs_key(schedule.programs_sha256)))
+    # a key says which digest the archive has: a build that expects another one ends at once
+    flaws += [f"its {what}, which is not the one of its digest" for what, key, own in named if key != own]
+    if flaws:
+        yield f"the schedule of {instance} is not as zave set it: {', '.join(flaws)}"
+    for what, key, _ in named:
+        # listed, not read: programs are hundreds of megabytes
+        if not any(stored.key == key for stored in cloud.bucket.list(key)):
+            yield f"missing in the bucket: {what} of {instance}, {key}"
 
 
 def _moments(schedule: Schedule, warn: Sequence[int]) -> list[datetime]:
@@ -356,12 +285,14 @@ def _silences(
     ]
 
 
-def _require_same(found: Schedule | None, wanted: Schedule) -> None:
+def require_same(found: Schedule | None, wanted: Schedule) -> None:
+    """Raise PreconditionError when the cloud does not have what was set."""
     if found != wanted:
-        raise _unproven("the cloud shows another schedule than was set", f"set: {wanted}\nfound: {found}")
+        raise unproven("the cloud shows another schedule than was set", f"set: {wanted}\nfound: {found}")
 
 
-def _unproven(what: str, details: str) -> PreconditionError:
+def unproven(what: str, details: str) -> PreconditionError:
+    """The error for a switch that cannot be relied on."""
     return PreconditionError(
         f"the switch is not proven: {what}; nothing was created",
         details=details,
@@ -369,29 +300,11 @@ def _unproven(what: str, details: str) -> PreconditionError:
     )
 
 
-def _forget_older_bundles(cloud: Cloud, schedule: Schedule) -> None:
-    # only now: a schedule never points at an archive that is gone
-    for stored in cloud.bucket.list(bundle_prefix(schedule.instance)):
-        if stored.key != schedule.bundle:
-            cloud.bucket.delete(stored.key)
-
-
-def _forget_older_programs(cloud: Cloud, clock: Clock) -> None:
-    stored = cloud.bucket.list(PROGRAMS_PREFIX)
-    if len(stored) < 2:
-        return
-    named = {schedule.programs for schedule in cloud.switchboard.schedules()}
-    for each in stored:
-        # new ones may be those of a demo whose switch is being armed at this moment
-        if each.key not in named and clock.now() - each.modified_at > _NEW_PROGRAMS:
-            cloud.bucket.delete(each.key)
-
-
 def _require_sensible(after: Schedule, extension: Extension, *, now: datetime) -> None:
     ahead = (after.first_fire_at - now).total_seconds()
-    if ahead < _SOONEST:
+    if ahead < SOONEST:
         raise UsageError(
-            f"{rfc3339(after.first_fire_at)} is past or less than {format_duration(_SOONEST)} ahead",
+            f"{rfc3339(after.first_fire_at)} is past or less than {format_duration(SOONEST)} ahead",
             resolution=f"zave down {after.instance} takes it down now",
         )
     last = extension.armed_at + timedelta(seconds=extension.maximum)
@@ -405,15 +318,15 @@ def _require_sensible(after: Schedule, extension: Extension, *, now: datetime) -
 
 def _refuse_destroyer(lock: RunLock, schedule: Schedule) -> None:
     holding = lock.holder()
-    if holding is not None and holding.work == "destroyer" and lock.alive(holding):
+    if holding is not None and holding.work in _ENDING and lock.alive(holding):
         raise LockedError(
-            f"the destroyer is at work on {schedule.instance}: it is too late to extend",
+            f"{_ENDING[holding.work]} is at work on {schedule.instance}: it is too late to extend",
             details=holding.describe(),
             resolution=f"zave status {schedule.instance} shows what is left",
         )
 
 
-def _whole_second(moment: datetime) -> datetime:
+def whole_second(moment: datetime) -> datetime:
     """`moment`, rounded up: EventBridge Scheduler keeps whole seconds, and no TTL may be cut short."""
     if moment.microsecond:
         moment = moment.replace(microsecond=0) + timedelta(seconds=1)

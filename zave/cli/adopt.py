@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zave.cli.context import Context
-from zave.cli.lifecycle_options import Environment, Name
+from zave.cli.lifecycle_options import Environment, IfAny, Name
+from zave.cli.nothing_done import tell_nothing_done
 from zave.cli.options import options_of
-from zave.errors import UsageError, ZaveError
+from zave.errors import NothingStandsError, UsageError, ZaveError
+from zave.state.records import STANDING
 
 if TYPE_CHECKING:
     from zave.lifecycle.adopt import Finding
@@ -21,6 +23,7 @@ EXAMPLES = (
         "zave adopt aws-demo --new-record --rehearse",
         "first of all, when state.db is lost and no backup is good",
     ),
+    ("zave adopt aws-demo --if-any --rehearse", "in a pipeline: no failure where nothing stands"),
     ("zave adopt homelab --name lab2 --rehearse", "a second instance of the home lab"),
 )
 
@@ -32,6 +35,7 @@ def command(
     new_record: Annotated[
         bool, typer.Option("--new-record", help="Start an empty record first, where the old one is lost.")
     ] = False,
+    if_any: IfAny = False,
 ) -> None:
     """Record an instance that stands and is not on record.
 
@@ -46,8 +50,19 @@ def command(
     with zave.locked(instance, command="adopt"):
         from zave.lifecycle.adopt import adopt, refuse_recorded
 
+        record = zave.store.instance(instance)
+        if if_any and record is not None and record.phase in STANDING:
+            text = f"{instance} is recorded already, as {record.phase}"
+            tell_nothing_done(zave, command="adopt", instance=instance, text=text)
+            return
         refuse_recorded(zave.store, instance)
-        place, finding = _only(zave, instance, _candidates(zave, environment, named=name is not None))
+        try:
+            place, finding = _only(zave, instance, _candidates(zave, environment, named=name is not None))
+        except NothingStandsError as error:
+            if not if_any:
+                raise
+            tell_nothing_done(zave, command="adopt", instance=instance, text=error.brief)
+            return
         if name is not None and finding.record.environment != environment:
             raise UsageError(
                 f"{instance} is an instance of {finding.record.environment}, not of {environment}",
@@ -79,7 +94,10 @@ def _candidates(zave: Context, env: str, *, named: bool) -> list[str]:
 
 
 def _only(zave: Context, instance: str, environments: list[str]) -> "tuple[Place, Finding]":
-    """The one place where something of the instance stands. Raises UsageError for none and for several."""
+    """The one place where something of the instance stands.
+
+    Raises NothingStandsError for none, UsageError for several.
+    """
     from zave.lifecycle.adopt import look
 
     found: list[tuple[Place, Finding]] = []
@@ -104,8 +122,9 @@ def _only(zave: Context, instance: str, environments: list[str]) -> "tuple[Place
             resolution=f"name its environment: zave adopt {found[0][1].record.environment} --name {instance}",
         )
     if unseen:
-        raise unseen[0]
-    raise UsageError(
+        # a place that was not seen may be where it stands; where it was destroyed it does not
+        raise next((error for error in unseen if not isinstance(error, NothingStandsError)), unseen[0])
+    raise NothingStandsError(
         f"nothing of {instance} stands: there is nothing to adopt",
         details=f"looked where these environments would be: {', '.join(environments)}",
         resolution="zave sweep lists what exists; another environment: zave adopt ENV --name NAME",

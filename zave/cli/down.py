@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from zave.cli.context import Context, Luck
-from zave.cli.lifecycle_options import Fault, FaultFile, Instance, Speed, StepTimeout, Yes
+from zave.cli.lifecycle_options import Fault, FaultFile, IfAny, Instance, Speed, StepTimeout, Yes
+from zave.cli.nothing_done import tell_nothing_done
 from zave.cli.options import options_of
+from zave.errors import NothingStandsError
 
 EXAMPLES = (
     ("zave down homelab --rehearse", "destroy, sweep, receipt"),
@@ -30,6 +32,7 @@ def command(
             help="Take finalizers away that nobody releases; what they guard may stay behind.",
         ),
     ] = False,
+    if_any: IfAny = False,
     step_timeout: StepTimeout = None,
     fault: Fault = None,
     faults: FaultFile = None,
@@ -41,7 +44,14 @@ def command(
     made. A leak makes the exit code 6.
     """
     zave = Context(options_of(context), step_timeout=step_timeout, speed=speed)
-    instance = zave.instances.only_standing(env)
+    try:
+        instance = zave.instances.only_standing(env)
+        zave.instances.record(instance)
+    except NothingStandsError as error:
+        if not if_any:
+            raise
+        tell_nothing_done(zave, command="down", instance=env or "all", text=error.brief)
+        return
     ask = zave.screens.asker(yes=yes)
     with zave.locked(instance, command="down"):
         zave.try_luck(Luck(tuple(fault or ()), faults))

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from zave.errors import SpecError, UsageError, ZaveError
+from zave.errors import NothingStandsError, SpecError, UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
 from zave.state.records import STANDING
@@ -37,14 +37,14 @@ class Instances:
         self._look = look
 
     def record(self, instance: str) -> "InstanceRecord":
-        """The instance's record. Raises UsageError when there is none."""
+        """The instance's record. Raises NothingStandsError when there is none."""
         store = self._open_store()
         found = store.instance(instance)
         if found is None:
             import difflib
 
             near = difflib.get_close_matches(instance, [r.name for r in store.instances()], n=1)
-            raise UsageError(
+            raise NothingStandsError(
                 f"no instance {instance} is recorded",
                 where=str(self._directory.database),
                 resolution=f"did you mean {near[0]}?" if near else f"zave up {instance} makes one",
@@ -70,7 +70,7 @@ class Instances:
         if len(standing) == 1:
             return standing[0]
         if not standing:
-            raise UsageError("nothing is up", resolution="zave status shows all; name the instance")
+            raise NothingStandsError("nothing is up", resolution="zave status shows all; name the instance")
         raise UsageError(
             f"{len(standing)} instances are up: {', '.join(standing[:10])}",
             resolution="name the one you mean",

@@ -37,6 +37,9 @@ Name = Annotated[
     typer.Option("--name", metavar="NAME", help="Name of the instance; the environment's unless given."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+IfAny = Annotated[
+    bool, typer.Option("--if-any", help="Where nothing stands, say so and end with 0: for pipelines.")
+]
 StepTimeout = Annotated[
     str | None,
     typer.Option("--step-timeout", metavar="TIME", help="Longest real time one program may take: 90s, 30m."),

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,11 +11,13 @@ import typer
 from zave.cli.completion import complete_instances
 from zave.cli.context import Context, Luck
 from zave.cli.lifecycle_options import Fault, FaultFile, Speed, StepTimeout
+from zave.cli.nothing_done import tell_nothing_done
 from zave.cli.options import options_of
 from zave.errors import LeakError, UsageError, ZaveError
 from zave.state.records import STANDING
 
 if TYPE_CHECKING:
+    from zave.lifecycle.place import Place
     from zave.state.records import InstanceRecord
 
 EXAMPLES = (
@@ -107,14 +110,16 @@ def _reap(zave: Context, only: str | None) -> None:
     if not expired and not failures:
         if only is not None:
             raise _not_due(zave.instances.record(only))
-        _tell_nothing_done(zave)
+        tell_nothing_done(zave, command="reap", instance="all", text="nothing is past its TTL")
     for record in expired:
         try:
             with zave.locked(record.name, command="reap"):
                 from zave.lifecycle.down import tear_down
 
                 place = zave.recorded_place(record.name)
-                tear_down(place, ask=None, recover=False, arguments=zave.arguments)
+                # the teardown of another may have taken half an hour, and its lock as long again
+                due = partial(_is_past, zave, place)
+                tear_down(place, ask=None, recover=False, arguments=zave.arguments, due=due)
         except ZaveError as error:
             # the others must go all the same
             failures.append(error)
@@ -130,21 +135,6 @@ def _not_due(record: "InstanceRecord") -> UsageError:
     )
 
 
-def _tell_nothing_done(zave: Context) -> None:
-    """End as every run does, with nothing of any instance's in between."""
-    from zave.events import Bus, Notice, RunFinished
-    from zave.state.run_id import next_run_id
-    from zave.ui.sinks import sink_for
-
-    bus = Bus(zave.clock, [sink_for(zave.settings, quiet=zave.options.quiet, verbose=False)])
-    bus.emit(Notice("info", "nothing is past its TTL"))
-    run_id = next_run_id(zave.clock.now(), last=None)
-    bus.emit(
-        RunFinished(run_id, "reap", "all", outcome="done", exit_code=0, seconds=0.0, virtual_seconds=0.0)
-    )
-    bus.close()
-
-
 def _candidates(zave: Context, only: str | None) -> "list[InstanceRecord]":
     """Instances with an end that were not taken down."""
     if only is not None:
@@ -157,10 +147,14 @@ def _candidates(zave: Context, only: str | None) -> "list[InstanceRecord]":
 def _is_due(zave: Context, record: "InstanceRecord", failures: list[ZaveError]) -> bool:
     """Whether its end has come: by its switch in the cloud, which another machine may have moved."""
     try:
-        cloud = zave.recorded_place(record.name).site.tools.cloud
-        schedule = None if cloud is None else cloud.switchboard.schedule(record.name)
+        return _is_past(zave, zave.recorded_place(record.name))
     except ZaveError as error:
         failures.append(error)
         return False
-    end = record.expires_at if schedule is None else schedule.first_fire_at
+
+
+def _is_past(zave: Context, place: "Place") -> bool:
+    cloud = place.site.tools.cloud
+    schedule = None if cloud is None else cloud.switchboard.schedule(place.instance)
+    end = place.record().expires_at if schedule is None else schedule.first_fire_at
     return end is not None and end <= zave.clock.now()

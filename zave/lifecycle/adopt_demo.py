@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zave.aws.bundle import InstanceFacts, load_bundle, unpack
 from zave.aws.keys import bundle_prefix, receipt_prefix, state_key
 from zave.clock import from_rfc3339, rfc3339
-from zave.errors import PreconditionError, UsageError
+from zave.errors import NothingStandsError, PreconditionError
 from zave.lifecycle.adopt import Finding
 from zave.ports import PENDING, Item
 from zave.ports.cloud import Bucket, Cloud, Schedule
@@ -45,8 +45,8 @@ class _Kept:
 def look_at_demo(site: Site, spec: "AwsSpec") -> Finding | None:
     """The demo as its account shows it; None when the account shows nothing of it.
 
-    `spec` says which account to ask; the instance's own comes from its bundle. Raises UsageError for an
-    instance that was destroyed, PreconditionError for another account and for whatever does not agree.
+    `spec` says which account to ask; the instance's own comes from its bundle. Raises NothingStandsError
+    for an instance that was destroyed, PreconditionError for another account and for whatever does not agree.
     """
     cloud, instance = _cloud(site), site.instance
     account = cloud.caller().account
@@ -80,7 +80,7 @@ def _refuse_destroyed(cloud: Cloud, instance: str) -> None:
         return  # an account without a bucket never had an instance
     if receipts:
         key = receipts[-1].key
-        raise UsageError(
+        raise NothingStandsError(
             f"nothing of {instance} stands in {cloud.inventory.source}: it was destroyed",
             where=f"{cloud.bucket.name}/{key}",
             resolution=f"the receipt is there; zave up {instance} makes a new one",

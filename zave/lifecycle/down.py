@@ -4,7 +4,7 @@ After Terraform the inventory decides, not the exit code.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zave.clock import rfc3339
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 
 def tear_down(
-    place: Place, *, ask: "Ask | None", recover: bool, arguments: Sequence[str], force: bool = False
-) -> dict[str, Any]:
+    place: Place,
+    *,
+    ask: "Ask | None",
+    recover: bool,
+    arguments: Sequence[str],
+    force: bool = False,
+    due: Callable[[], bool] = lambda: True,
+) -> dict[str, Any] | None:
     """Take the instance down and return the receipt. Raises LeakError (exit 6) when anything stands.
 
-    `force` goes on past what does not let go, and may leave behind what it holds.
+    `force` goes on past what does not let go, and may leave behind what it holds. `due` is asked once
+    nobody else works on the instance any more; where it is not, nothing is touched, and there is no receipt.
     """
     if ask is not None:
         ask(f"Take {place.instance} down? Everything that it made will be deleted.")
@@ -35,6 +42,11 @@ def tear_down(
         if recover:
             _recover_state(place, run)
         with place.cleanup.hold(run):
+            # `extend` sets the schedule, then looks for who holds the lock: one of the two sees the other
+            if not due():
+                run.started(())
+                run.notice(f"the end of {place.instance} was moved meanwhile: it stays")
+                return None
             return _tear_down(place, run, force=force)
 
 

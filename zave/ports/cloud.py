@@ -171,8 +171,8 @@ class Switchboard(Protocol):
         """The moments still to come at which the topic is told, in order."""
         ...
 
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        """Start the destroyer now, as a fire of the schedule would."""
+    def start(self, instance: str, *, mode: Mode, candidate: Schedule | None = None) -> DestroyerRun:
+        """Start the destroyer now, as a fire of the schedule would, or of `candidate`: it need not be set."""
         ...
 
     def run(self, run_id: str) -> DestroyerRun:

@@ -179,10 +179,10 @@ class SimulatedSwitchboard:
 
     # runs
 
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
+    def start(self, instance: str, *, mode: Mode, candidate: Schedule | None = None) -> DestroyerRun:
         """Run the destroyer now, to its end. Raises StepFailedError when it cannot be started."""
         self._ask("codebuild", "StartBuild")
-        schedule = self._schedule(instance)
+        schedule = candidate or self._schedule(instance)
         if schedule is None:
             raise StepFailedError(
                 f"{instance} has no schedule, so there is nothing that the destroyer could run",

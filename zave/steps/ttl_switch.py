@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from zave.aws.arming import Term, arm
 from zave.aws.bundle import InstanceFacts, Packed, build_bundle
-from zave.aws.switch import WARN, arm
+from zave.aws.switch import MENDED, WARN, read_back
 from zave.clock import rfc3339
 from zave.engine.step import Probe, StepRun, digest
 from zave.ports.cloud import Cloud, StoredPrograms
@@ -23,6 +25,7 @@ class TtlSwitch:
     """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry.
 
     `beside` is what can be done while the proof runs. `warn`: seconds before the expiry, for mails.
+    `maximum`: seconds that the spec lets an instance live at most, from its creation.
     """
 
     site: Site
@@ -34,6 +37,7 @@ class TtlSwitch:
     ttl: float
     beside: Callable[[StepRun], AbstractContextManager[None]]
     warn: tuple[int, ...] = WARN
+    maximum: float | None = None
     name: str = "ttl-switch"
     needs: tuple[str, ...] = ("state-backend", "render")
 
@@ -42,13 +46,16 @@ class TtlSwitch:
         return digest([dict(self.spec), self.root.digest(self.site.project)])
 
     def probe(self, outputs: Mapping[str, Any]) -> Probe:
-        """The schedule stands, is switched on and runs the bundle that was proven."""
+        """The schedule reads back as `status` would call it armed, and runs the bundle that was proven."""
         schedule = self.cloud.switchboard.schedule(self.site.instance)
         if schedule is None:
             return Probe(False, "the switch is gone")
-        if not schedule.enabled or schedule.bundle_sha256 != outputs.get("bundle_sha256"):
-            return Probe(False, "the switch was altered")
-        return Probe(True)
+        if schedule.bundle_sha256 != outputs.get("bundle_sha256"):
+            return Probe(False, "the switch was altered: it runs another bundle than was proven")
+        status = read_back(self.cloud, self.site.tools.clock, instance=self.site.instance, warn=self.warn)
+        # one judgement for both: what `status` calls not armed must not be called up to date
+        broken = [warning.text for warning in status.warnings if warning.kind in MENDED]
+        return Probe(not broken, f"the switch was altered: {broken[0]}" if broken else "")
 
     def do(self, run: StepRun) -> dict[str, Any]:
         """Pack what destroys the instance, set the schedule, prove it by a run in check mode."""
@@ -59,9 +66,13 @@ class TtlSwitch:
                 self.cloud,
                 self.site.tools.clock,
                 instance=self.site.instance,
-                ttl=self.ttl,
+                term=self._term(),
                 bundle=packed,
-                warn=self.warn,
+            )
+        if armed.restored:
+            run.say(
+                f"{self.site.instance} stood without a switch: its life goes on where it was, "
+                f"until {rfc3339(armed.expires_at)}"
             )
         record = self.site.store.instance(self.site.instance)
         if record is not None:
@@ -74,6 +85,13 @@ class TtlSwitch:
 
     def undo(self, run: StepRun) -> None:
         """Nothing here: the switch outlives what it destroys, until the inventory is empty."""
+
+    def _term(self) -> Term:
+        record = self.site.store.instance(self.site.instance)
+        if record is None:
+            return Term(self.ttl, self.warn)
+        latest = None if self.maximum is None else record.created_at + timedelta(seconds=self.maximum)
+        return Term(self.ttl, self.warn, recorded=record.expires_at, latest=latest)
 
     def _pack(self, run: StepRun) -> Packed:
         root = self.site.folder.terraform

@@ -237,8 +237,8 @@ class Demo:
 
     # the end
 
-    def _act(self, run: DestroyerRun) -> str:
-        code, said = self.machine.build(environment(self.schedule(), mode=run.mode), run=run.id)
+    def _act(self, run: DestroyerRun, schedule: Schedule) -> str:
+        code, said = self.machine.build(environment(schedule, mode=run.mode), run=run.id)
         self.said.append(said)
         return "" if code == 0 else f"exit code {code}: {said[-2000:]}"
 

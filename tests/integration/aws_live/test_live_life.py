@@ -11,6 +11,7 @@ from tests.integration.aws_live.leftovers import Leftovers
 from tests.integration.aws_live.standing import ACCOUNT, PARTS, REGION
 from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import Account, FakeClock, FakeCluster
+from zave.aws.arming import Term, arm
 from zave.aws.bundle import Packed, load_bundle, unpack
 from zave.aws.destroyer import Destroyer, Gear
 from zave.aws.keys import bundle_prefix, check_key, receipt_prefix
@@ -18,9 +19,9 @@ from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
 from zave.aws.live.switchboard import SchedulerSwitchboard
 from zave.aws.locks import Worker
-from zave.aws.switch import Extension, arm, extend, read_back
+from zave.aws.switch import Extension, extend, read_back
 from zave.errors import PreconditionError, StepFailedError, ZaveError
-from zave.ports.cloud import DestroyerRun
+from zave.ports.cloud import DestroyerRun, Schedule
 
 HOUR = 3600.0
 LAPTOP = Worker("up-1", "up", "laptop")
@@ -45,9 +46,7 @@ class Demo(LiveCloud):
     def packed(self, **facts: object) -> Packed:
         return Account(self._folder).packed("demo", **facts)
 
-    def _act(self, run: DestroyerRun) -> str:
-        schedule = self.switchboard.schedule(run.instance)
-        assert schedule is not None
+    def _act(self, run: DestroyerRun, schedule: Schedule) -> str:
         place = self._folder / run.id.rpartition(":")[2]
         unpack(self.bucket.get(schedule.bundle) or b"", place / "bundle")
         bundle = load_bundle(place / "bundle", work=place / "work")
@@ -69,13 +68,13 @@ def demo(cloud: LiveCloud, server: MotoServer, clock: FakeClock, tmp_path: Path)
 
 
 def armed(demo: Demo, *, hours: float = 48) -> None:
-    arm(demo, demo.clock, instance="demo", ttl=hours * HOUR, bundle=demo.packed())
+    arm(demo, demo.clock, instance="demo", term=Term(hours * HOUR), bundle=demo.packed())
 
 
 def test_a_demo_is_armed_proven_extended_fired_and_gone(demo: Demo, api: Api, server: MotoServer) -> None:
     # moto dates builds by the machine's clock: the test's begins there
     demo.clock.moment = datetime.now(UTC).replace(microsecond=0)
-    found = arm(demo, demo.clock, instance="demo", ttl=2 * HOUR, bundle=demo.packed())
+    found = arm(demo, demo.clock, instance="demo", term=Term(2 * HOUR), bundle=demo.packed())
     assert (found.proof.mode, found.proof.state) == ("check", "succeeded")
     assert demo.bucket.get(check_key("demo", found.proof.id)) is not None
     status = read_back(demo, demo.clock, instance="demo", warn=())
@@ -169,6 +168,6 @@ def test_a_bundle_of_another_account_destroys_nothing(demo: Demo, api: Api) -> N
     Leftovers(api, "demo", tags=TAGS).network()
     bundle = demo.packed(account="999999999999")
     with pytest.raises(PreconditionError, match="its check failed") as refused:
-        arm(demo, demo.clock, instance="demo", ttl=HOUR, bundle=bundle)
+        arm(demo, demo.clock, instance="demo", term=Term(HOUR), bundle=bundle)
     assert "999999999999" in (refused.value.details or "")
     assert [item for item in demo.inventory.items() if item.owner == "demo"]

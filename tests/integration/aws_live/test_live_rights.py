@@ -12,10 +12,10 @@ from tests.integration.aws_live.test_live_life import HOUR, TAGS, Demo
 from tests.policy.table import ends, listing, looks, named, sweeping, switching, table
 from tests.system.moto_server import MotoServer
 from tests.unit.aws.memory import FakeClock
+from zave.aws.arming import Term, arm
 from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
-from zave.aws.switch import arm
-from zave.ports.cloud import DestroyerRun
+from zave.ports.cloud import DestroyerRun, Schedule
 
 
 class Recorder(Api):
@@ -55,10 +55,10 @@ class Recorded(Demo):
     def switchboard(self) -> Any:
         return self._ours.switchboard if self._destroying else super().switchboard
 
-    def _act(self, run: DestroyerRun) -> str:
+    def _act(self, run: DestroyerRun, schedule: Schedule) -> str:
         self._destroying = True
         try:
-            return super()._act(run)
+            return super()._act(run, schedule)
         finally:
             self._destroying = False
 
@@ -71,7 +71,7 @@ def demo(cloud: LiveCloud, server: MotoServer, clock: FakeClock, tmp_path: Path)
 
 def test_the_table_of_the_destroyers_rights_is_what_it_calls(demo: Recorded, api: Api) -> None:
     demo.clock.moment = datetime.now(UTC).replace(microsecond=0)
-    arm(demo, demo.clock, instance="demo", ttl=2 * HOUR, bundle=demo.packed())
+    arm(demo, demo.clock, instance="demo", term=Term(2 * HOUR), bundle=demo.packed())
     Leftovers(api, "demo", tags=TAGS).make()
     # its time is over, and somebody has switched its schedule off meanwhile
     now = api.call("scheduler", "get_schedule", GroupName=PARTS.group, Name="demo")

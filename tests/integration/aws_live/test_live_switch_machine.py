@@ -14,8 +14,8 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 from tests.integration.aws_live.twins import DifferenceError, TwinAccount, TwinSwitchboard
 from tests.rehearsal.switch_machine import SwitchMachine
 from tests.system.moto_server import MotoServer
+from zave.aws.arming import Term, arm
 from zave.aws.bundle import Bundle
-from zave.aws.switch import arm
 
 _seen: list[int] = []
 
@@ -60,7 +60,7 @@ def test_the_real_adapters_do_what_the_simulated_ones_do(
 def test_a_difference_is_noticed(which: str, server: MotoServer, tmp_path: Path) -> None:
     account = TwinAccount(tmp_path, server=server)
     account.switchboard.launch = account.prove
-    armed = arm(account, account.clock, instance="demo", ttl=3600, bundle=account.packed("demo"))
+    armed = arm(account, account.clock, instance="demo", term=Term(3600), bundle=account.packed("demo"))
     assert account.differences() == []
     board = account.switchboard
     assert isinstance(board, TwinSwitchboard)

@@ -245,18 +245,19 @@ class TwinSwitchboard(FakeSwitchboard):
         same(f"warnings of {instance}", *([each for each in one if each > now] for one in three))
         return found
 
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        mine, theirs = f"zave:{len(self.started)}", self.live.start(instance, mode=mode).id
+    def start(self, instance: str, *, mode: Mode, candidate: Schedule | None = None) -> DestroyerRun:
+        mine = f"zave:{len(self.started)}"
+        theirs = self.live.start(instance, mode=mode, candidate=candidate).id
         ended: list[DestroyerRun] = []
 
         def act(build: str) -> str:
             self.builds[mine] = (build, theirs)
-            ended.append(super(TwinSwitchboard, self).start(instance, mode=mode))
+            ended.append(super(TwinSwitchboard, self).start(instance, mode=mode, candidate=candidate))
             return ended[-1].reason
 
         before, self.rehearsed.act = self.rehearsed.act, act
         try:
-            run = self.rehearsed.switchboard.start(instance, mode=mode)
+            run = self.rehearsed.switchboard.start(instance, mode=mode, candidate=candidate)
         finally:
             self.rehearsed.act = before
         if not ended:

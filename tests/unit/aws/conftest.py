@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.aws.memory import Account
 from tests.unit.aws.things import TTL, instance_facts, item, state_of
+from zave.aws.arming import Term, arm
 from zave.aws.bundle import InstanceFacts
-from zave.aws.switch import arm
 from zave.ports import Item
 
 
@@ -23,7 +23,7 @@ def account(tmp_path: Path) -> Account:
 @pytest.fixture
 def armed(account: Account) -> Account:
     """The instance `demo` with its switch, its things and a state that knows those of Terraform's."""
-    arm(account, account.clock, instance="demo", ttl=TTL, bundle=account.packed("demo"))
+    arm(account, account.clock, instance="demo", term=Term(TTL), bundle=account.packed("demo"))
     account.make("demo")
     return account
 

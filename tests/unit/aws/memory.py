@@ -204,8 +204,8 @@ class FakeSwitchboard:
         self._tick()
         return [moment for moment in self.mails.get(instance, ()) if moment > self._clock.now()]
 
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        schedule = self.set[instance]
+    def start(self, instance: str, *, mode: Mode, candidate: Schedule | None = None) -> DestroyerRun:
+        schedule = candidate or self.set[instance]
         at = self._clock.now()
         run = DestroyerRun(f"zave:{len(self.started)}", instance, mode, "running", at)
         self.started.append(run)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.aws.memory import Account
 from tests.unit.aws.things import TTL, gone
+from zave.aws.arming import Term, arm
 from zave.aws.destroyer import DESTROYED_BY, LONGEST_TAKING_BACK, Verdict
 from zave.aws.keys import (
     baseline_key,
@@ -15,7 +16,6 @@ from zave.aws.keys import (
     run_lock_key,
     state_key,
 )
-from zave.aws.switch import arm
 from zave.errors import LeakError, PreconditionError, StepFailedError
 from zave.ports import Item
 from zave.ports.cloud import Schedule
@@ -238,7 +238,7 @@ def test_an_account_out_of_reach_keeps_the_schedule(expired: Account) -> None:
 
 
 def test_two_instances_side_by_side_do_not_touch_each_other(expired: Account) -> None:
-    arm(expired, expired.clock, instance="other", ttl=TTL, bundle=expired.packed("other"))
+    arm(expired, expired.clock, instance="other", term=Term(TTL), bundle=expired.packed("other"))
     other = expired.make("other")
     assert isinstance(expired.fire("demo"), Verdict)
     assert {item.id for item in expired.own("other")} == {item.id for item in other}

@@ -12,12 +12,12 @@ from jsonschema import Draft202012Validator
 
 from tests.unit.aws.memory import Account
 from tests.unit.aws.things import instance_facts
+from zave.aws.arming import Armed, Term, arm
 from zave.aws.bundle import build_bundle, load_bundle, unpack
 from zave.aws.keys import PROGRAMS_PREFIX, bundle_prefix, check_key, programs_key
-from zave.aws.locks import RunLock, Worker
+from zave.aws.locks import RunLock, Work, Worker
 from zave.aws.switch import (
     Extension,
-    arm,
     extend,
     later,
     next_fire,
@@ -35,12 +35,12 @@ LAPTOP = Worker("extend-1", "up", "laptop")
 
 def _arm(account: Account, **facts: Any) -> Schedule:
     bundle = account.packed("demo", **facts)
-    return arm(account, account.clock, instance="demo", ttl=48 * HOUR, bundle=bundle).schedule
+    return arm(account, account.clock, instance="demo", term=Term(48 * HOUR), bundle=bundle).schedule
 
 
 def test_armed_means_set_checked_and_read_back(account: Account) -> None:
     bundle = account.packed("demo")
-    armed = arm(account, account.clock, instance="demo", ttl=48 * HOUR, bundle=bundle)
+    armed = arm(account, account.clock, instance="demo", term=Term(48 * HOUR), bundle=bundle)
     assert armed.expires_at == account.clock.now() + timedelta(hours=48)
     assert account.switchboard.set["demo"] == armed.schedule
     assert armed.schedule.every == 30
@@ -59,9 +59,8 @@ def test_fractions_of_a_second_never_cut_a_life_short(account: Account) -> None:
 def test_a_rerun_keeps_the_expiry_and_proves_the_new_bundle(account: Account) -> None:
     first = _arm(account)
     account.clock.sleep(3600)
-    again = arm(
-        account, account.clock, instance="demo", ttl=10 * HOUR, bundle=account.packed("demo", creation="x")
-    )
+    bundle = account.packed("demo", creation="x")
+    again = arm(account, account.clock, instance="demo", term=Term(10 * HOUR), bundle=bundle)
     assert again.expires_at == first.first_fire_at
     assert again.kept
     assert again.schedule.bundle_sha256 != first.bundle_sha256
@@ -93,16 +92,121 @@ def test_a_check_that_fails_is_no_proof(account: Account) -> None:
     _doing(account, lambda run, schedule: "no permission")
     with pytest.raises(PreconditionError, match="not proven: its check failed") as refused:
         _arm(account)
-    assert refused.value.details == "no permission"
-    # what was set can only destroy
+    assert refused.value.details == "no permission\nno schedule was set"
+    # there is nothing that it could end: it would fail every half hour
+    assert account.switchboard.set == {}
+
+
+def test_a_rerun_whose_proof_fails_leaves_the_proven_switch_as_it_was(account: Account) -> None:
+    before = _arm(account)
+    _doing(account, lambda run, schedule: "no permission")
+    with pytest.raises(PreconditionError, match="not proven") as refused:
+        _arm(account, creation="x")
+    assert account.switchboard.set == {"demo": before}
+    assert account.bucket.get(before.bundle) is not None
+    assert "stays as it was" in (refused.value.details or "")
+    assert read_back(account, account.clock, instance="demo").armed
+
+
+def test_the_check_is_told_what_the_schedule_will_tell(account: Account) -> None:
+    told: list[Schedule] = []
+
+    def look(run: DestroyerRun, schedule: Schedule) -> str:
+        told.append(schedule)
+        return account.prove(run, schedule)
+
+    _doing(account, look)
+    first, second = _arm(account), _arm(account, creation="x")
+    assert [replace(each, first_fire_at=first.first_fire_at) for each in told] == [first, second]
+
+
+def test_an_extension_during_the_proof_counts(account: Account) -> None:
+    before = _arm(account)
+    later_on = replace(before, first_fire_at=before.first_fire_at + timedelta(hours=9))
+
+    def extended(run: DestroyerRun, schedule: Schedule) -> str:
+        account.switchboard.set["demo"] = later_on
+        return account.prove(run, schedule)
+
+    _doing(account, extended)
+    assert _arm(account, creation="x").first_fire_at == later_on.first_fire_at
+
+
+def test_a_switch_that_fires_during_the_proof_is_not_set_again(account: Account) -> None:
+    before = _arm(account)
+    account.clock.sleep(48 * HOUR - 60)
+
+    def slow(run: DestroyerRun, schedule: Schedule) -> str:
+        account.clock.sleep(120)
+        return account.prove(run, schedule)
+
+    _doing(account, slow)
+    with pytest.raises(PreconditionError, match="past its TTL"):
+        _arm(account, creation="x")
+    assert account.switchboard.set == {"demo": before}
+
+
+# an instance that stands and lost its switch
+
+
+def _lost(account: Account, **term: Any) -> Armed:
+    return arm(
+        account, account.clock, instance="demo", term=Term(48 * HOUR, **term), bundle=account.packed("demo")
+    )
+
+
+def test_a_lost_switch_is_set_again_to_the_expiry_on_record(account: Account) -> None:
+    account.make("demo")
+    now = account.clock.now()
+    ends, latest = now + timedelta(hours=3), now + timedelta(days=2)
+    armed = _lost(account, recorded=ends, latest=latest)
+    assert (armed.expires_at, armed.restored) == (ends, True)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "latest", "expected"),
+    [
+        (None, 20 * HOUR, 20 * HOUR),  # never longer than the spec allows, without a record either
+        (None, 70 * HOUR, 48 * HOUR),
+        (30 * HOUR, 20 * HOUR, 20 * HOUR),
+        (-HOUR, 20 * HOUR, 5 * MINUTE),  # its time is over: as soon as the cloud takes one
+        (None, -HOUR, 5 * MINUTE),
+        (30 * HOUR, None, 30 * HOUR),
+        (None, None, 48 * HOUR),
+    ],
+)
+def test_a_lost_switch_begins_no_new_life(
+    recorded: int | None, latest: int | None, expected: int, account: Account
+) -> None:
+    account.make("demo")
+    now = account.clock.now()
+    moments = {
+        name: None if after is None else now + timedelta(seconds=after)
+        for name, after in (("recorded", recorded), ("latest", latest))
+    }
+    assert _lost(account, **moments).expires_at == now + timedelta(seconds=expected)
+
+
+def test_a_life_that_begins_has_its_whole_ttl(account: Account) -> None:
+    now = account.clock.now()
+    armed = _lost(account, recorded=now + timedelta(hours=3), latest=now + timedelta(hours=4))
+    assert (armed.expires_at, armed.restored) == (now + timedelta(hours=48), False)
+
+
+def test_what_stands_is_not_left_without_an_end_by_a_proof_that_fails(account: Account) -> None:
+    account.make("demo")
+    _doing(account, lambda run, schedule: "no permission")
+    with pytest.raises(PreconditionError, match="not proven") as refused:
+        _lost(account)
     assert "demo" in account.switchboard.set
+    assert "was set and stays" in (refused.value.details or "")
 
 
 def test_a_check_that_never_ends_is_no_proof(account: Account) -> None:
     start = account.switchboard.start
 
-    def hang(instance: str, *, mode: Any) -> DestroyerRun:
-        run = start(instance, mode=mode)
+    def hang(instance: str, *, mode: Any, candidate: Schedule | None = None) -> DestroyerRun:
+        run = start(instance, mode=mode, candidate=candidate)
         return account.switchboard.end(run.id, "running")
 
     account.switchboard.start = hang  # type: ignore[method-assign]
@@ -113,8 +217,8 @@ def test_a_check_that_never_ends_is_no_proof(account: Account) -> None:
 def test_a_check_that_ends_later_is_waited_for(account: Account) -> None:
     start = account.switchboard.start
 
-    def slow(instance: str, *, mode: Any) -> DestroyerRun:
-        run = start(instance, mode=mode)
+    def slow(instance: str, *, mode: Any, candidate: Schedule | None = None) -> DestroyerRun:
+        run = start(instance, mode=mode, candidate=candidate)
         ends = account.clock.now() + timedelta(minutes=3)
 
         def time_passes() -> None:
@@ -170,17 +274,16 @@ def test_an_archive_that_was_altered_in_the_bucket_is_no_proof(account: Account)
     ids=str,
 )
 def test_a_schedule_that_reads_back_otherwise_is_no_proof(change: dict[str, Any], account: Account) -> None:
-    def alter(run: DestroyerRun, schedule: Schedule) -> str:
-        reason = account.prove(run, schedule)
-        moved = {"first_fire_at": schedule.first_fire_at + timedelta(days=1)}
-        account.switchboard.set["demo"] = replace(
-            schedule, **(moved if "first_fire_at" in change else change)
-        )
-        return reason
+    set_schedule = account.switchboard.set_schedule
 
-    _doing(account, alter)
+    def alter(schedule: Schedule) -> None:
+        moved = {"first_fire_at": schedule.first_fire_at + timedelta(days=1)}
+        set_schedule(replace(schedule, **(moved if "first_fire_at" in change else change)))
+
+    account.switchboard.set_schedule = alter  # type: ignore[method-assign]
     with pytest.raises(PreconditionError, match="another schedule"):
         _arm(account)
+    assert account.switchboard.set == {}
 
 
 # reading back
@@ -228,6 +331,25 @@ def test_a_switch_that_could_not_fire_is_not_armed(account: Account) -> None:
     account.switchboard.set["demo"] = schedule
     account.bucket.delete(schedule.bundle)
     assert not read_back(account, account.clock, instance="demo").armed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"every": 525600},
+        {"bundle_sha256": "0" * 64},
+        {"programs": programs_key("0" * 64)},
+        {"programs_sha256": "0" * 64},
+    ],
+    ids=str,
+)
+def test_a_schedule_that_does_not_run_what_was_proven_is_not_armed(
+    change: dict[str, Any], account: Account
+) -> None:
+    account.switchboard.set["demo"] = replace(_arm(account), **change)
+    status = read_back(account, account.clock, instance="demo")
+    assert not status.armed
+    assert {w.kind for w in status.warnings} == {"altered"}
 
 
 def test_an_unconfirmed_address_is_a_warning_but_the_switch_fires(account: Account) -> None:
@@ -317,11 +439,10 @@ def test_without_a_switch_nothing_can_be_extended(account: Account) -> None:
         extend(account, account.clock, instance="demo", extension=extension, worker=LAPTOP)
 
 
-def test_once_the_destroyer_is_at_work_it_is_too_late(account: Account) -> None:
+@pytest.mark.parametrize("work", ["destroyer", "down"])
+def test_once_somebody_takes_it_away_it_is_too_late(work: Work, account: Account) -> None:
     before = _arm(account)
-    lock = RunLock(
-        account.bucket, account.clock, instance="demo", worker=Worker("r", "destroyer", "destroyer r")
-    )
+    lock = RunLock(account.bucket, account.clock, instance="demo", worker=Worker("r", work, "elsewhere"))
     lock.acquire()
     with pytest.raises(LockedError, match="too late"):
         _extend(account, 60)
@@ -375,7 +496,7 @@ def _arm_with(account: Account, instance: str, programs: StoredPrograms) -> Sche
     packed = build_bundle(
         account.rendered(instance), spec={}, facts=instance_facts(instance), programs=programs
     )
-    return arm(account, account.clock, instance=instance, ttl=48 * HOUR, bundle=packed).schedule
+    return arm(account, account.clock, instance=instance, term=Term(48 * HOUR), bundle=packed).schedule
 
 
 def test_the_schedule_and_the_bundle_name_what_the_destroyer_runs(account: Account, tmp_path: Path) -> None:

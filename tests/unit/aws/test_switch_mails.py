@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.aws.memory import Account
+from zave.aws.arming import Armed, Term, arm
 from zave.aws.locks import Worker
-from zave.aws.switch import Armed, Extension, arm, extend, read_back
+from zave.aws.switch import Extension, extend, read_back
 from zave.spec.units import HOUR
 
 WORKER = Worker("extend-1", "up", "here:/state")
@@ -18,7 +19,7 @@ def armed(account: Account) -> Callable[..., Armed]:
     def arm_(*, hours: float = 48, warn: tuple[int, ...] = (6 * HOUR, HOUR)) -> Armed:
         account.switchboard.launch = account.prove
         bundle = account.packed("demo")
-        return arm(account, account.clock, instance="demo", ttl=hours * HOUR, bundle=bundle, warn=warn)
+        return arm(account, account.clock, instance="demo", term=Term(hours * HOUR, warn), bundle=bundle)
 
     return arm_
 

@@ -112,6 +112,15 @@ def test_a_schedule_reaps(written: dict[str, Any]) -> None:
     assert any("zave reap" in line for line in reap["script"])
 
 
+def test_no_job_forgives_a_failure(written: dict[str, Any]) -> None:
+    """Exit code 2 is also that of every broken file: where a demo stands, its job must fail."""
+    for name, job in jobs(written).items():
+        assert not any("||" in line or "$?" in line for line in job["script"]), name
+    for name in ("demo", "end demo", "reap"):
+        adopt = jobs(written)[name]["script"][0]
+        assert adopt == 'zave adopt "$ZAVE_ENVIRONMENT" --name "$ZAVE_INSTANCE" --if-any'
+
+
 def test_no_key_is_kept_anywhere(written: dict[str, Any]) -> None:
     assert "AWS_SECRET_ACCESS_KEY" not in str(written)
     for name in ("plan", "demo", "end demo", "reap"):

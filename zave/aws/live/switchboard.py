@@ -141,9 +141,9 @@ class SchedulerSwitchboard:
 
     # runs
 
-    def start(self, instance: str, *, mode: Mode) -> DestroyerRun:
-        """Start the destroyer now, as a fire of the schedule would."""
-        schedule = self.schedule(instance)
+    def start(self, instance: str, *, mode: Mode, candidate: Schedule | None = None) -> DestroyerRun:
+        """Start the destroyer now, as a fire of the schedule would, or of one that is not set yet."""
+        schedule = candidate or self.schedule(instance)
         if schedule is None:
             raise StepFailedError(
                 f"{instance} has no schedule, so there is nothing that the destroyer could run",
