@@ -105,6 +105,7 @@ def test_each_kind_of_error_has_its_code() -> None:
         "StuckError": 1,
         "UsageError": 2,
         "SpecError": 2,
+        "NothingStandsError": 2,
         "DifferencesError": 3,
         "LockedError": 4,
         "PreconditionError": 5,

@@ -23,7 +23,6 @@ EXAMPLES = (
         "zave adopt aws-demo --new-record --rehearse",
         "first of all, when state.db is lost and no backup is good",
     ),
-    ("zave adopt aws-demo --if-any --rehearse", "in a pipeline: no failure where nothing stands"),
     ("zave adopt homelab --name lab2 --rehearse", "a second instance of the home lab"),
 )
 
