@@ -9,6 +9,8 @@ from tests.rehearsal.audit import billable_spans, uncovered
 from tests.rehearsal.aws_lab import INSTANCE, AwsLab
 from zave.clock import from_rfc3339
 from zave.receipt import receipt_digest
+from zave.rehearsal.things import Draft
+from zave.rehearsal.world import Thing
 
 # what is left to a destroyer after the expiry, in virtual time (issue 4, item 4)
 GRACE = timedelta(minutes=45)
@@ -48,6 +50,33 @@ def test_the_switch_ends_the_demo_while_nobody_is_there(demo_lab: AwsLab) -> Non
     # the user's own record has learned it from the bucket
     (history,) = demo_lab.ok("history").documents
     assert [each["receipt"] for each in history["receipts"]] == [told]
+
+
+def _make_again(lab: AwsLab, part: Thing) -> None:
+    """As a Terraform does that slept over the end in the middle of its apply."""
+    with lab.world() as world, world.transaction() as ledger:
+        draft = Draft(
+            provider=part.provider, type=part.type, name=part.name, unique=None, attributes=part.attributes
+        )
+        ledger.make(draft, ready_at=ledger.now)
+
+
+def test_what_is_made_after_the_receipt_is_found_and_taken_down(demo_lab: AwsLab) -> None:
+    """Receipts tell what was; that something stands again only the account shows."""
+    (network,) = [part for part in demo_lab.parts() if part.type == "aws_vpc"]
+    demo_lab.ok("rehearse", "advance", "50h")
+    assert demo_lab.parts() == []
+    _make_again(demo_lab, network)
+    told = demo_lab.zave("status", INSTANCE, "--rehearse")
+    assert f"1 things of it stand again, without a switch: aws_vpc {network.name}" in told.stderr, told.told()
+    assert demo_lab.status()["phase"] != "destroyed"
+    assert demo_lab.end().receipt["leaks"] == []
+    assert demo_lab.parts() == []
+    assert demo_lab.status()["phase"] == "destroyed"
+    # on record as destroyed, and nothing asks the account for it any more: others are looked for
+    _make_again(demo_lab, network)
+    (document,) = demo_lab.ok("status", "--others").documents
+    assert [each["name"] for each in document["unrecorded"]] == [INSTANCE]
 
 
 def _assert_nothing_of_the_users_did_it(events: Any, advancing: int) -> None:

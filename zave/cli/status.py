@@ -17,7 +17,7 @@ from zave.cli.options import options_of
 from zave.clock import rfc3339
 from zave.errors import ZaveError
 from zave.state.lock import holder
-from zave.state.records import InstanceRecord, Overview
+from zave.state.records import STANDING, InstanceRecord, Overview
 from zave.text import clean
 from zave.ui.document import show
 from zave.ui.status import render_status
@@ -94,7 +94,8 @@ def status_document(zave: Context, name: str | None, *, others: bool = False) ->
 
 def _unrecorded(zave: Context, looked_at: "Sequence[Live]", *, others: bool) -> list[dict[str, Any]]:
     """What stands in the same accounts and is not on record here, each account once."""
-    known = {record.name for record in zave.store.instances()}
+    # what is on record as gone and stands all the same would be told nowhere else
+    known = {record.name for record in zave.store.instances() if record.phase in STANDING}
     found: dict[tuple[str, str], dict[str, Any]] = {}
     asked: set[str] = set()
     try:

@@ -6,24 +6,29 @@ from datetime import datetime
 from typing import Any
 
 from zave.aws.keys import receipt_prefix
-from zave.clock import from_rfc3339
+from zave.aws.sweep import belongs
+from zave.clock import from_rfc3339, rfc3339
 from zave.cost.ledger import settle
 from zave.errors import PreconditionError
 from zave.lifecycle.inventory import GOING
+from zave.ports import PENDING
 from zave.ports.cloud import Cloud
 from zave.receipt import receipt_digest
 from zave.state.records import STANDING, InstanceRecord, StepEnd
 from zave.state.store import StateStore
 from zave.steps.infra import SEAL
 
+_MOST_NAMED = 5
 
-def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> InstanceRecord:
-    """The record as the bucket and the schedule say it should be, stored where it had to change.
 
-    A receipt of this life without leaks, and no schedule any more: the switch destroyed the instance.
+def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> tuple[InstanceRecord, tuple[str, ...]]:
+    """The record as the account says it should be, stored where it had to change; warnings for people.
+
+    A receipt of this life without leaks, no schedule any more, and nothing of it there: the switch
+    destroyed the instance. A Terraform that slept over the end may have made things after the receipt.
     """
     if record.phase not in STANDING:
-        return record
+        return record, ()
     receipts = _receipts(cloud, record)
     known = {r.document.get("sha256") for r in store.receipts(record.name)}
     fresh = [r for r in receipts if r["sha256"] not in known]
@@ -34,8 +39,19 @@ def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> InstanceRe
         store.finish_run(run.id, outcome="done", exit_code=0, seconds=0.0, virtual_seconds=0.0, error=None)
     gone = receipts and not receipts[-1]["leaks"] and cloud.switchboard.schedule(record.name) is None
     if not gone:
-        return record
-    return _destroyed(store, record, at=from_rfc3339(receipts[-1]["at"]))
+        return record, ()
+    at = from_rfc3339(receipts[-1]["at"])
+    left = [i for i in cloud.inventory.items() if belongs(i, record.name) and i.state != PENDING]
+    if not left:
+        return _destroyed(store, record, at=at), ()
+    if fresh:
+        # the state that it sealed was put away; what is there now is a later one
+        store.delete_fact(record.name, SEAL)
+    named = ", ".join(f"{item.type} {item.name}" for item in left[:_MOST_NAMED])
+    return record, (
+        f"the switch destroyed {record.name} at {rfc3339(at)}, and {len(left)} things of it stand again, "
+        f"without a switch: {named}; zave down {record.name} takes them down",
+    )
 
 
 def _destroyed(store: StateStore, record: InstanceRecord, *, at: datetime) -> InstanceRecord:

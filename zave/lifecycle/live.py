@@ -34,7 +34,7 @@ class Live:
 
 def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, *, rehearsal: bool) -> Live:
     """Ask the cloud. Raises what its adapters raise when it cannot be reached."""
-    record = learn(store, cloud, record)
+    record, surprises = learn(store, cloud, record)
     now = tools.clock.now()
     items = cloud.inventory.items() if record.phase in STANDING else ()
     if record.phase in STANDING:
@@ -55,7 +55,7 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
         "source": status.source,
         "next_fire_at": None if status.next_fire_at is None else rfc3339(status.next_fire_at),
     }
-    warnings = tuple(warning.text for warning in status.warnings)
+    warnings = (*surprises, *(warning.text for warning in status.warnings))
     spent = cost["spent"]["expected"]
     hour = cost["usd_per_hour"]["expected"]
     if not hour and cost["unpriced"]:
