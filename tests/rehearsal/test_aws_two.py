@@ -1,8 +1,12 @@
 """Two AWS demos side by side: they share nothing, and one goes without the other noticing."""
 
+import shutil
+from pathlib import Path
+
 from tests.rehearsal.audit import uncovered
 from tests.rehearsal.aws_lab import AwsLab
 from zave.rehearsal.aws_family import Family
+from zave.rehearsal.things import Draft
 from zave.rehearsal.world import Thing
 
 # AWS gives these names itself, or they are of the cluster's own inside
@@ -84,3 +88,34 @@ def test_what_is_extended_while_another_one_goes_is_not_reaped(account_lab: AwsL
     assert _by_instance(account_lab).keys() == {"b"}
     status = account_lab.status("b")
     assert (status["phase"], status["switch"]["armed"]) == ("ready", True)
+
+
+def test_each_region_is_swept_and_named_as_its_own(account_lab: AwsLab, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    account_lab.ok("init", str(project))
+    shutil.copytree(project / "environments" / "aws-demo", project / "environments" / "europe")
+    file = project / "environments" / "europe" / "environment.yaml"
+    file.write_text(file.read_text().replace("region: us-east-1", "region: eu-west-1"))
+    assert account_lab.demo("--ttl", "24h").exit_code == 0
+    assert account_lab.zave("up", "europe", "--project", str(project), "--rehearse", "--yes").exit_code == 0
+
+    (found,) = account_lab.ok("sweep").documents
+    regions = ["simulated AWS eu-west-1", "simulated AWS us-east-1"]
+    assert [place for place in found["looked_at"] if "AWS" in place] == regions
+    assert (found["leaks"], found["unclear"]) == ([], [])
+    # nothing is left out, and what is every region's is there once
+    with account_lab.world() as world:
+        things = world.things(provider="aws")
+    assert len(found["expected"]) + len([i for i in found["standing"] if i["type"] != "image"]) == len(things)
+
+    # a thing that is forgotten is deleted where it is
+    networks = [each for each in account_lab.parts() if each.type == "aws_vpc"]
+    (network,) = [each for each in networks if each.attributes["region"] == "eu-west-1"]
+    assert account_lab.end(instance="europe").receipt["leaks"] == []
+    with account_lab.world() as world, world.transaction() as ledger:
+        draft = Draft("aws", network.type, network.name, None, network.attributes)
+        ledger.make(draft, ready_at=ledger.now)
+    swept = account_lab.zave("sweep", "--rehearse", "-o", "json")
+    assert swept.exit_code == 6, swept.told()
+    (leak,) = swept.documents[0]["leaks"]
+    assert leak["how_to_delete"].startswith("aws --region eu-west-1 ")

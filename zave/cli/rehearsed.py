@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,13 @@ class _BesideTheWorld:
         return LocalRepository(
             self.folder, self.branch, lambda: Git.find(runner=self.runner, scratch=self.folder / "scratch")
         )
+
+
+def _region_told(attributes: Mapping[str, object]) -> str | None:
+    """Where a thing is, as it says itself; IAM's and budgets are in no region."""
+    parts = str(attributes.get("arn") or "").split(":")
+    told = attributes.get("region") or (parts[3] if len(parts) > 3 else None)
+    return str(told) if told else None
 
 
 class Rehearsed:
@@ -141,15 +148,29 @@ class Rehearsed:
         )
 
     def sources(self) -> "list[inventory.Source]":
-        """Everything that can be swept: the host, and the account once anything is in it."""
+        """Everything that can be swept: the host, and each region of the account that anything is in."""
         from zave.lifecycle.inventory import Source
         from zave.rehearsal.hypervisor import SimulatedHypervisor
 
         found = [Source.of(SimulatedHypervisor(self.world))]
-        if self.world.things(provider="aws"):
-            account = self.cloud(region=_REGION, account=_ACCOUNT).inventory
-            found.append(Source.of(account, region=_REGION))
+        things = self.world.things(provider="aws")
+        regions = {_region_told(thing.attributes) or _REGION for thing in things}
+        for region in sorted(regions):
+            ask = partial(self._look_at, region, first=min(regions))
+            found.append(Source(f"simulated AWS {region}", ask, account=True))
         return found
+
+    def _look_at(self, region: str, *, first: str) -> "inventory.Seen":
+        """What a sweep sees in a region; what is every region's only beside its owner, or in the `first`."""
+        from zave.lifecycle.inventory import Seen
+
+        cloud = self.cloud(region=region)
+        items, schedules = cloud.inventory.items(), cloud.switchboard.schedules()
+        told = [(item, _region_told(item.attributes)) for item in items]
+        homes = {item.owner: where for item, where in told if item.owner is not None and where is not None}
+        here = tuple(item for item, where in told if (where or homes.get(item.owner or "", first)) == region)
+        armed = frozenset(each.instance for each in schedules if homes.get(each.instance, first) == region)
+        return Seen(cloud.inventory, here, armed, region)
 
     def cloud(
         self, *, region: str = _REGION, account: str = _ACCOUNT, bucket: str | None = None
