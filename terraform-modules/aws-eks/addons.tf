@@ -69,6 +69,12 @@ resource "aws_eks_addon" "before_nodes" {
     }
   }
 
+  timeouts {
+    create = "15m"
+    update = "15m"
+    delete = "15m"
+  }
+
   tags = { Name = "${local.prefix}-${each.key}" }
 
   depends_on = [aws_iam_role_policy_attachment.addon]
@@ -92,6 +98,12 @@ resource "aws_eks_addon" "after_nodes" {
       role_arn        = pod_identity_association.value.role
       service_account = pod_identity_association.value.service_account
     }
+  }
+
+  timeouts {
+    create = "15m"
+    update = "15m"
+    delete = "15m"
   }
 
   tags = { Name = "${local.prefix}-${each.key}" }

@@ -54,6 +54,13 @@ resource "aws_eks_cluster" "this" {
     public_access_cidrs     = var.public_cidrs
   }
 
+  # no apply may take longer than its lock is believed (LONGEST_APPLY)
+  timeouts {
+    create = "30m"
+    update = "30m"
+    delete = "15m"
+  }
+
   tags = { Name = local.prefix }
 
   lifecycle {

@@ -47,6 +47,13 @@ resource "aws_eks_node_group" "nodes" {
     max_unavailable = 1
   }
 
+  # together with the cluster's and the add-ons': see there
+  timeouts {
+    create = "20m"
+    update = "30m"
+    delete = "20m"
+  }
+
   tags = { Name = "${local.prefix}-nodes" }
 
   lifecycle {

@@ -7,8 +7,11 @@ from typing import Any
 
 from tests.rehearsal.audit import billable_spans, uncovered
 from tests.rehearsal.aws_lab import INSTANCE, AwsLab
+from zave.aws.keys import state_lock_key
+from zave.aws.locks import LONGEST_APPLY
 from zave.clock import from_rfc3339
 from zave.receipt import receipt_digest
+from zave.rehearsal.bucket import write_object
 from zave.rehearsal.things import Draft
 from zave.rehearsal.world import Thing
 
@@ -50,6 +53,20 @@ def test_the_switch_ends_the_demo_while_nobody_is_there(demo_lab: AwsLab) -> Non
     # the user's own record has learned it from the bucket
     (history,) = demo_lab.ok("history").documents
     assert [each["receipt"] for each in history["receipts"]] == [told]
+
+
+def test_a_terraform_that_died_at_the_expiry_delays_the_end_no_longer_than_an_apply_takes(
+    demo_lab: AwsLab,
+) -> None:
+    expiry = from_rfc3339(demo_lab.status()["expires_at"])
+    lock = demo_lab.state / "rehearsal" / "bucket" / state_lock_key(INSTANCE)
+    write_object(lock, b'{"ID": "abc"}', at=expiry.timestamp())
+    demo_lab.ok("rehearse", "advance", "54h")
+    assert demo_lab.status()["phase"] == "destroyed"
+    (receipt,) = demo_lab.in_bucket(RECEIPTS).values()
+    took = from_rfc3339(receipt["at"]) - expiry
+    assert timedelta() <= took - timedelta(seconds=LONGEST_APPLY) < timedelta(minutes=18)
+    assert not lock.exists()
 
 
 def _make_again(lab: AwsLab, part: Thing) -> None:

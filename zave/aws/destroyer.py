@@ -21,7 +21,7 @@ from zave.aws.keys import (
     receipt_key,
 )
 from zave.aws.lives import lives_elsewhere
-from zave.aws.locks import RunLock, Worker
+from zave.aws.locks import STALE_AFTER, RunLock, Worker
 from zave.aws.settlement import leak_error, settlement
 from zave.aws.state import look_at_state, put_state_away
 from zave.aws.state_lock import state_locks, wait_for_state_lock
@@ -227,19 +227,19 @@ class Destroyer:
         self.gear.say(f"the expiry was moved to {rfc3339(now.first_fire_at)}")
         return True
 
+            say=self.gear.say,
     def _lock(self) -> RunLock:
         return RunLock(
             self._bucket,
             self._clock,
             instance=self._instance,
             worker=Worker(self.run, "destroyer", f"destroyer {self.run}"),
-            stale_after=self.bundle.facts.longest_apply,
             dead=lambda holding: holding.work == "destroyer" and run_ended(self._cloud, holding.id),
         )
 
     def _take(self, lock: RunLock) -> None:
         """Take the lock; wait for an `up` or `down`, but not for ever. Raises LockedError for a destroyer."""
-        deadline = self._clock.now() + timedelta(seconds=self.bundle.facts.longest_apply)
+        deadline = self._clock.now() + timedelta(seconds=STALE_AFTER)
         while True:
             try:
                 return lock.acquire()

@@ -14,20 +14,33 @@ from typing import Any, Literal, get_args
 
 from zave.aws.keys import run_lock_key, takeover_key, takeover_prefix
 from zave.clock import Clock, from_rfc3339, rfc3339
-from zave.errors import LockedError, StepFailedError
+from zave.errors import LockedError, PreconditionError, StepFailedError
 from zave.ports.cloud import Bucket
 
 Work = Literal["up", "down", "destroyer"]
 
-LONGEST_APPLY = 30 * 60
-"""Seconds after which an apply is certainly over.
+LONGEST_APPLY = 100 * 60
+"""Seconds after which an apply is certainly over, also one whose zave died. So long its lock is believed.
 
-A whole stack takes 14 minutes; with the 21 that users report for a control plane instead of its usual
-9, 26 (aws.md of 2026-11-23, section 1; facts of 2026-11-23).
+More than `terraform-modules/aws-eks` lets Terraform wait for a cluster, add-ons, nodes and add-ons one
+after another (`timeouts`), and the limit of every apply in an account. A whole stack takes 14 minutes
+(aws.md of 2026-11-23, section 1).
+"""
+
+STALE_AFTER = 30 * 60
+"""Seconds without a heartbeat after which a holder of the run lock is dead.
+
+A Terraform that outlives it is no matter of this lock: it holds its state's.
 """
 
 HEARTBEAT = 60.0
 """Seconds between two heartbeats of a holder."""
+
+_PATIENCE = 0.5
+"""After which share of the time that makes a holder dead one that cannot show its life gives up.
+
+Until then nobody can have taken over, and an apply that is cut off costs more than a heartbeat.
+"""
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 # a chain this long is no accident of ours
@@ -65,22 +78,28 @@ def _never(_holding: Holding) -> bool:
     return False
 
 
+def _silently(_text: str) -> None:
+    pass
+
+
 class RunLock:
     """The lock of one instance. `clock` should be the cloud's time, or close to it.
 
     A holder counts as dead when it was not heard of for `stale_after` seconds, when it has the same
     origin (the local lock has shown that no other zave works there), or when `dead` knows better.
+    `say` is told, once, that the cloud does not take heartbeats.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact of who wants the lock, and how long for
         self,
         bucket: Bucket,
         clock: Clock,
         *,
         instance: str,
         worker: Worker,
-        stale_after: float = LONGEST_APPLY,
+        stale_after: float = STALE_AFTER,
         dead: Callable[[Holding], bool] = _never,
+        say: Callable[[str], None] = _silently,
     ) -> None:
         self._bucket = bucket
         self._clock = clock
@@ -88,7 +107,11 @@ class RunLock:
         self._worker = worker
         self._stale_after = stale_after
         self._dead = dead
+        self._say = say
         self._held: Holding | None = None
+        # the last heartbeat that was tried, and whether people were told that it did not succeed
+        self._tried_at: datetime | None = None
+        self._told = False
 
     def holder(self) -> Holding | None:
         """Who holds the lock now, dead or not."""
@@ -138,22 +161,40 @@ class RunLock:
             self.acquire()
 
     def beat(self) -> None:
-        """Show that the holder lives; cheap to call often. Raises LockedError when the lock was lost."""
+        """Show that the holder lives; cheap to call often. Raises LockedError when the lock was lost.
+
+        A cloud that cannot be asked is an error only once the holder has been silent for half the time
+        after which it counts as dead.
+        """
         held = self._held
         if held is None:
             raise RuntimeError("a lock that is not held has no heartbeat")
         now = self._clock.now()
-        if 0 <= (now - held.heartbeat).total_seconds() < HEARTBEAT:
+        if 0 <= (now - (self._tried_at or held.heartbeat)).total_seconds() < HEARTBEAT:
             return
+        self._tried_at = now
+        try:
+            self._show_life(held, now)
+            self._told = False
+        except (PreconditionError, StepFailedError) as error:
+            if (now - held.heartbeat).total_seconds() >= self._stale_after * _PATIENCE:
+                raise
+            if not self._told:
+                self._told = True
+                self._say(f"the lock of {self._instance} cannot be kept fresh now: {error.brief}; going on")
+
+    def _show_life(self, held: Holding, now: datetime) -> None:
         current = self.holder()
         if current is None or current.id != held.id:
             raise self._lost(current)
-        self._held = dataclasses.replace(held, heartbeat=now)
-        self._bucket.put(run_lock_key(self._instance), _write(self._held))
+        alive = dataclasses.replace(held, heartbeat=now)
+        self._bucket.put(run_lock_key(self._instance), _write(alive))
+        self._held = alive
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it was lost."""
         held, self._held = self._held, None
+        self._tried_at = None
         if held is None:
             return
         current = self.holder()

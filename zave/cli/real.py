@@ -1,6 +1,7 @@
 """The adapters of real environments: what `cli/context.py` chooses where `--rehearse` is not given."""
 
 import hashlib
+import math
 import os
 import stat
 import sys
@@ -113,7 +114,7 @@ class Real:
         return Accounts(
             runner=self._runner,
             clock=self._clock,
-            terraform=self._terraform,
+            terraform=self._terraform_in_an_account,
             images=self.images,
             lock=self._lock_file(FILE),
             programs=self._directory.base / "programs",
@@ -284,7 +285,21 @@ class Real:
             "TF_CLI_CONFIG_FILE": str(cli_configuration(mirror, self._directory.base / "providers.tfrc"))
         }
 
-    def _terraform(self, folder: InstanceFolder, more: Mapping[str, str] | None = None) -> "BoundTerraform":
+    def _terraform_in_an_account(
+        self, folder: InstanceFolder, environment: Mapping[str, str]
+    ) -> "BoundTerraform":
+        """One whose locks others believe for a while, and not longer."""
+        from zave.aws.locks import LONGEST_APPLY
+
+        return self._terraform(folder, environment, longest_apply=LONGEST_APPLY)
+
+    def _terraform(
+        self,
+        folder: InstanceFolder,
+        more: Mapping[str, str] | None = None,
+        *,
+        longest_apply: float = math.inf,
+    ) -> "BoundTerraform":
         from zave.tools.terraform import Limits
         from zave.tools.terraform_engine import choose_engine
         from zave.tools.terraform_factory import BoundTerraform
@@ -301,7 +316,7 @@ class Real:
                 query=min(usual.query, longest),
                 init=min(usual.init, longest),
                 plan=min(usual.plan, longest),
-                apply=longest,
+                apply=min(longest, longest_apply),
             ),
             relock=False,
             parallelism=self._settings.parallelism,

@@ -1,5 +1,6 @@
 """What ends a teardown: the sweep, and what is done once nothing is left. One kind for each platform."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -123,7 +124,10 @@ class LocalCleanup:
 
 
 class Beat:
-    """A sink that shows, with every event, that the run still lives; a lost lock stops the run."""
+    """A sink that shows, with every event, that the run still lives.
+
+    A lock that was lost, or could not be kept for too long, stops the run.
+    """
 
     def __init__(self, run: Run, beat: Any) -> None:
         self._run = run
@@ -131,18 +135,25 @@ class Beat:
 
     def emit(self, stamped: "Stamped") -> None:
         """Beat, unless the run is being stopped already."""
-        from zave.errors import LockedError
+        from zave.errors import LockedError, PreconditionError, StepFailedError
 
         if self._run.execution.stop.is_set():
             return
         try:
             self._beat()
-        except LockedError:
+        except (LockedError, PreconditionError, StepFailedError) as error:
+            # raised through Terraform's events it would end the step in the middle of what it reads
             self._run.execution.stop.set()
+            tell_aside(self._run, f"stopping: {error.brief}")
             self._run.journal.interrupt()
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def tell_aside(run: Run, text: str) -> None:
+    """Warn people from within a sink, where the bus is in the middle of another event."""
+    threading.Thread(target=run.notice, args=(text,), kwargs={"warning": True}, daemon=True).start()
 
 
 @contextmanager

@@ -5,23 +5,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from zave.aws.destroyer import forget_life
 from zave.aws.keys import receipt_key
-from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
 from zave.aws.lives import lives_elsewhere
+from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
 from zave.aws.settlement import settlement
 from zave.aws.state import put_state_away
 from zave.aws.state_lock import wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended
-from zave.cost.catalogue import Catalogue
 from zave.clock import rfc3339
+from zave.cost.catalogue import Catalogue
 from zave.cost.ledger import keep_spans, settle
 from zave.cost.meter import usd_per_hour
 from zave.errors import NoBucketError
-from zave.lifecycle.cleanup import beating, note_going
+from zave.lifecycle.cleanup import beating, note_going, tell_aside
 from zave.lifecycle.inventory import GOING
 from zave.lifecycle.learn import mark_undone
 from zave.lifecycle.run import Run
@@ -39,8 +40,8 @@ class CloudCleanup:
     site: Site
     cloud: Cloud
     _lock: RunLock | None = None
-
     _elsewhere: frozenset[tuple[str, str]] = frozenset()
+
     @contextmanager
     def hold(self, run: Run) -> Iterator[None]:
         """Hold the instance's lock in the bucket, with a heartbeat. No bucket: nothing can stand yet."""
@@ -55,6 +56,7 @@ class CloudCleanup:
             instance=self.site.instance,
             worker=Worker(run.id, cast(Work, run.command), origin),
             dead=lambda holding: run_ended(self.cloud, holding.id),
+            say=partial(tell_aside, run),
         )
         self._lock.acquire()
         try:

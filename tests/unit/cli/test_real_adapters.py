@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from zave.cli.real import private_temporary_folder
+from zave.aws.locks import LONGEST_APPLY
+from zave.cli.real import Real, private_temporary_folder
 from zave.errors import PreconditionError
+from zave.process import ProcessRunner
+from zave.project import Project
+from zave.settings import default_settings
+from zave.state.directory import InstanceFolder, StateDirectory
 
 
 def test_terraform_gets_a_private_folder_that_stays_the_same(tmp_path: Path) -> None:
@@ -43,3 +48,15 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, planted: s
         assert str(folder) in caught.value.brief
     finally:
         folder.unlink() if folder.is_symlink() else folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_an_account"), [("90m", 5400), ("2h", LONGEST_APPLY), ("5h", LONGEST_APPLY)]
+)
+def test_no_apply_in_an_account_outlives_the_belief_in_its_lock(
+    asked: str, in_an_account: float, tmp_path: Path
+) -> None:
+    folder = InstanceFolder(tmp_path / "instance")
+    settings = default_settings().with_flags({"step_timeout": asked})
+    real = Real(StateDirectory(tmp_path, tmp_path), settings, ProcessRunner(), Project())
+    assert real.accounts.terraform(folder, {}).limits.apply == in_an_account
