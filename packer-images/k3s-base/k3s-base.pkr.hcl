@@ -10,6 +10,7 @@ locals {
     "zave:image"       = "k3s-base"
     "zave:base"        = var.distribution
     "zave:fingerprint" = var.fingerprint
+    "zave:build"       = var.build_token
   }
 }
 

@@ -17,6 +17,12 @@ variable "fingerprint" {
   description = "What zave computed over everything that goes into the image; kept in it and in its tags."
 }
 
+variable "build_token" {
+  type        = string
+  default     = "unknown"
+  description = "Random, made by zave for this build alone: a failed build removes what carries it, and nothing else."
+}
+
 variable "scripts_digest" {
   type        = string
   default     = "unknown"
@@ -96,11 +102,27 @@ variable "ami_name_filter" {
   description = "Name of the source AMI, with wildcards; the newest match is taken."
 }
 
+variable "root_device" {
+  type        = string
+  description = "What the source AMI calls its root device; the volume that is encrypted is told by this name."
+}
+
+variable "root_size" {
+  type        = number
+  default     = 16
+  description = "Size of the AMI's root volume in GiB: at least the source AMI's."
+}
+
 # access
 
 variable "ssh_username" {
   type        = string
   description = "The user that the vendor's cloud image makes."
+}
+
+variable "ami_ssh_username" {
+  type        = string
+  description = "The user that the vendor's AMI makes, which need not be the cloud image's."
 }
 
 variable "ssh_private_key_file" {

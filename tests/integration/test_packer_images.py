@@ -149,6 +149,37 @@ def test_packers_that_know_how_are_told_to_use_imdsv2_alone(tmp_path: Path) -> N
     assert not re.search(r"ami-[0-9a-f]{8}", source)
 
 
+@pytest.mark.parametrize("plugins", [False, True])
+def test_an_ami_is_encrypted_without_a_copy_in_between(tmp_path: Path, plugins: bool) -> None:
+    """`encrypt_boot` makes an AMI without tags first, which a killed build leaves and nobody finds."""
+    source = (laid_out(tmp_path / "template", plugins=plugins) / "amazon-ebs.pkr.hcl").read_text()
+    assert not re.search(r"^\s*encrypt_boot\s*=", source, re.MULTILINE)
+    [mapping] = re.findall(r"launch_block_device_mappings \{(.*?)\n  \}", source, re.DOTALL)
+    assert re.search(r"device_name\s+= var.root_device\n", mapping)
+    assert re.search(r"encrypted\s+= true\n", mapping)
+    assert re.search(r"delete_on_termination\s+= true", mapping)
+
+
+def test_everything_of_a_build_carries_its_token(template: Path) -> None:
+    tags = re.search(r"tags = \{(.*?)\}", (template / "k3s-base.pkr.hcl").read_text(), re.DOTALL)
+    assert tags is not None
+    assert re.search(r'"zave:build"\s+= var.build_token\n', tags[1])
+    source = (template / "amazon-ebs.pkr.hcl").read_text()
+    assert re.search(r"run_tags\s+= local.tags\n", source)
+    assert re.search(r"snapshot_tags\s+= local.tags\n", source)
+    assert re.search(r"  tags\s+= merge\(local.tags, \{ \"zave:source\"", source)
+
+
+@pytest.mark.parametrize(
+    ("base", "device", "user"),
+    [("debian-12", "/dev/xvda", "admin"), ("ubuntu-22.04", "/dev/sda1", "ubuntu")],
+)
+def test_an_amis_root_device_and_user_are_its_vendors(base: str, device: str, user: str) -> None:
+    variables = (IMAGE / f"{base}.pkrvars.hcl").read_text()
+    assert re.search(rf'^root_device\s+= "{device}"$', variables, re.MULTILINE)
+    assert re.search(rf'^ami_ssh_username\s+= "{user}"$', variables, re.MULTILINE)
+
+
 def test_scripts_are_clean_and_may_be_executed() -> None:
     beside_python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shellcheck = shutil.which("shellcheck", path=beside_python)

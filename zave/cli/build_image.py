@@ -92,16 +92,31 @@ def _build(
 def _show(zave: Context, *, prune: bool, keep: int, yes: bool) -> None:
     from zave.lifecycle.build_image import images_document, outdated, remove_images, users_of
     from zave.ui.document import show
-    from zave.ui.images import render_images
+    from zave.ui.images import render_images, render_removal
 
     images, users = zave.images(), users_of(zave.store)
     found = images.list()
+    # an instance that stands on it says that it is one
+    leftovers = [each for each in images.leftovers() if each.location not in users]
     going = outdated(found, keep=keep, users=users) if prune else []
-    if going:
+    discarded = leftovers if prune else []
+    if going or discarded:
         ask = zave.screens.asker(yes=yes)
         if ask is not None:
-            sys.stderr.write(render_images(images_document(going, users=users)))
-            ask(f"Remove {len(going)} images?")
-        remove_images(going, images)
-    document = images_document([i for i in found if i not in going], users=users, removed=going)
+            shown = images_document((), users=users, removed=going, discarded=discarded)
+            sys.stderr.write(render_removal(shown))
+            ask(f"Remove {' and '.join(_counted(len(going), len(discarded)))}?")
+        remove_images(going, images, leftovers=discarded)
+    document = images_document(
+        [i for i in found if i not in going],
+        users=users,
+        removed=going,
+        leftovers=[] if prune else leftovers,
+        discarded=discarded,
+    )
     show(document, render_images, settings=zave.settings)
+
+
+def _counted(images: int, leftovers: int) -> list[str]:
+    found = [f"{images} image{'s' if images > 1 else ''}"] if images else []
+    return [*found, f"{leftovers} leftover{'s' if leftovers > 1 else ''}"] if leftovers else found

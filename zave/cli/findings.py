@@ -13,6 +13,7 @@ from zave.cli.context import Context
 from zave.errors import ToolMissingError, ZaveError
 from zave.ports import Request
 from zave.text import clean
+from zave.tools.packer import QEMU_PROGRAMS
 
 if TYPE_CHECKING:
     from zave.process import ProcessRunner
@@ -54,6 +55,18 @@ PROGRAMS = (
     # Debian's 1.6.6 was tried and works (facts of 2026-11-23)
     Program(
         "packer", ("version",), "building images", "install Packer 1.6.6 or later, e.g. the package packer"
+    ),
+    Program(
+        "qemu-system-x86_64",
+        ("--version",),
+        "building images: their machine",
+        "install the package qemu-system-x86 (Debian, Ubuntu)",
+    ),
+    Program(
+        "qemu-img",
+        ("--version",),
+        "building images: their disk",
+        "install the package qemu-utils (Debian, Ubuntu)",
     ),
     Program(
         "gpgv",
@@ -191,7 +204,7 @@ def _needs(zave: Context, spec: "LibvirtSpec | AwsSpec", program: str) -> bool:
         return spec.gitops.repository not in (None, "local")
     if spec.platform != "libvirt-k3s":
         return False
-    if program == "packer":
+    if program in ("packer", *QEMU_PROGRAMS):
         return spec.image.source == "packer"
     return program == "ssh" or (program == "gpgv" and _must_be_proven(zave, spec.image.base))
 

@@ -3,14 +3,15 @@
 import hashlib
 import math
 import os
+import secrets
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from zave.cli.real_credentials import credentials
 from zave.clock import SystemClock
@@ -227,10 +228,11 @@ class Real:
         from zave.cli.real_aws import ec2_client
         from zave.images.amazon import AmazonImages
 
-        return AmazonImages(ec2_client, self._workshop(amazon=True))
+        return AmazonImages(ec2_client, self._workshop(amazon=True), tell=_note_once)
 
     def _workshop(self, *, amazon: bool) -> "Workshop":
         from zave.cli.real_credentials import usual_region
+        from zave.hypervisor.kvm import accelerator
         from zave.images.workshop import Workshop
         from zave.tools.packer import Packer
 
@@ -243,15 +245,10 @@ class Real:
             ),
             clock=self._clock,
             interrupted=self._interrupted,
-            accelerator=self._accelerator,
+            accelerator=lambda say: accelerator(self._runner, say=say),
+            token=lambda: secrets.token_hex(8),
             region=usual_region(),
         )
-
-    def _accelerator(self) -> Literal["kvm", "tcg"]:
-        from zave.hypervisor.kvm import kvm_works
-
-        # as a user who may not open /dev/kvm QEMU could not either
-        return "kvm" if kvm_works(self._runner) else "tcg"
 
     def _machines(self, spec: "LibvirtSpec", folder: InstanceFolder) -> "SshMachines":
         from zave.k3s.machines import Access, SshMachines
@@ -327,6 +324,12 @@ def _note_that_no_account_was_looked_at() -> None:
     reason = credentials().note
     if reason is not None:
         sys.stderr.write(f"note: no AWS account was looked at: {clean(reason)}\n")
+
+
+@cache
+def _note_once(text: str) -> None:
+    """A step is looked at more than once."""
+    sys.stderr.write(f"note: {clean(text)}\n")
 
 
 def _warn_that_amis_are_not_listed(error: ZaveError) -> None:

@@ -2,7 +2,9 @@
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from zave.hypervisor import kvm_guest
 from zave.ports import Request, Runner
@@ -37,3 +39,17 @@ def _virtualises(cpuinfo: Path) -> bool:
     except OSError:
         return True
     return not {"vmx", "svm"}.isdisjoint(words)
+
+
+def accelerator(
+    runner: Runner, *, say: Callable[[str, float | None], None], cpuinfo: Path = _CPUINFO
+) -> Literal["kvm", "tcg"]:
+    """What a QEMU of this user's can use on this machine; where it is not KVM, `say` tells why."""
+    works = kvm_works(runner, cpuinfo=cpuinfo)
+    if works:
+        return "kvm"
+    # what this user may not open a QEMU of this user's could not open either
+    not_allowed = "you may not open /dev/kvm; `sudo adduser $USER kvm`, then log in again"
+    why = not_allowed if works is None else "this machine has none that works"
+    say(f"building without KVM, many times slower: {why}", None)
+    return "tcg"

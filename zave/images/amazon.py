@@ -10,13 +10,18 @@ from typing import Any
 
 from zave.clock import from_rfc3339, rfc3339
 from zave.errors import PreconditionError, StepFailedError, UsageError, ZaveError
+from zave.images.amazon_base import VendorAmi
 from zave.images.workshop import Order, Workshop
-from zave.ports import Artifact, ImageRequest
+from zave.ports import Artifact, ImageRequest, Leftover
 from zave.ports.machines import Say
 from zave.text import clean
 
 TAG = "zave:image"
 FINGERPRINT_TAG = "zave:fingerprint"
+BUILD_TAG = "zave:build"
+"""The random mark of one build, on everything that its Packer makes."""
+SOURCE_TAG = "zave:source"
+"""The vendor's AMI that an AMI was built on."""
 ACCEPTED_TAG = "zave:lynis"
 """Put on by zave once it has judged an AMI: Packer registers each one, whatever comes of it."""
 
@@ -26,6 +31,8 @@ _AMI_ID = re.compile(r"ami-[0-9a-f]{8,17}")
 # Packer 1.6 can ask for IMDSv2 neither for the build nor for the AMI
 _IMDS_SINCE = (1, 7, 0)
 
+# of what EC2 does not date
+_NEVER = datetime.fromtimestamp(0, UTC)
 # longer than Packer is let work on a build, so no other machine's
 _LONGEST_BUILD_HOURS = 3.0
 
@@ -35,35 +42,42 @@ class AmazonImages:
     """Implements `zave.ports.ImageBuilder` for AMIs.
 
     `ec2` makes a boto3 client for the workshop's region; its credentials come from the environment, as
-    Packer's do.
+    Packer's do. `tell` hears why an AMI that is there is not current, or could not be compared.
     """
 
     ec2: Callable[[], Any]
     workshop: Workshop
+    tell: Callable[[str], None]
 
     def find(self, request: ImageRequest) -> Artifact | None:
-        """The account's newest available AMI with this fingerprint; one that was not accepted is none."""
-        accepted = {"Name": "tag-key", "Values": [ACCEPTED_TAG]}
-        found = self._images([_made_as(request), accepted])
-        return found[0] if found else None
+        """The account's newest accepted AMI with this fingerprint, on the newest base that its vendor has.
+
+        Where the vendor cannot be asked the base counts as the newest.
+        """
+        found, remark = self._current(request)
+        if remark is not None:
+            self.tell(remark)
+        return found
 
     def build(self, request: ImageRequest, *, say: Say) -> Artifact:
         """Build it, unless it is there by now."""
-        self.workshop.require(request.image, request.base)
-        order = Order(request.image, request.base, "amazon-ebs", request.fingerprint)
+        self.workshop.require(request.image, request.base, builder="amazon-ebs")
+        token = self.workshop.token()
+        order = Order(request.image, request.base, "amazon-ebs", request.fingerprint, token=token)
         with self.workshop.alone(order, say=say):
-            found = self.find(request)
+            found, remark = self._current(request)
+            if remark is not None:
+                say(remark, None)
             if found is not None:
                 return found
             self._end_leftovers(say)
-            began = self.workshop.clock.now()
-            self._remove_rejected(request, say, before=began - timedelta(hours=_LONGEST_BUILD_HOURS))
+            self._remove_unaccepted(self._abandoned(), say)
             try:
                 return self._accepted(order, say)
             except ZaveError:
-                # the build's own error is what counts: what cannot be removed now, the next build removes
+                # the build's own error is what counts: what cannot be removed now, a later build removes
                 with contextlib.suppress(ZaveError):
-                    self._remove_rejected(request, say, after=began)
+                    self._remove_unaccepted(self._unaccepted(_tagged(BUILD_TAG, token)), say)
                 raise
 
     def pin(self, base: str, *, source: Path | None, say: Say) -> None:
@@ -74,8 +88,20 @@ class AmazonImages:
         )
 
     def list(self) -> Sequence[Artifact]:
-        """The account's AMIs that zave built, the newest first."""
-        return self._images([{"Name": "tag-key", "Values": [TAG]}])
+        """The account's AMIs that zave built and accepted, the newest first."""
+        return _artifacts(self._described(_has(TAG), _has(ACCEPTED_TAG), _AVAILABLE))
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """AMIs of builds that were killed: zave's, not accepted, older than any build that still runs."""
+        return [
+            Leftover(each.name, each.location, each.size, each.built_at, "an AMI that was not accepted")
+            for each in self._abandoned()
+        ]
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove it as an AMI is removed, unless it has been accepted meanwhile."""
+        for each in self._unaccepted({"Name": "image-id", "Values": [leftover.location]}):
+            self.remove(each)
 
     def remove(self, artifact: Artifact) -> None:
         """Deregister an AMI and delete its snapshots. Gone already is fine.
@@ -88,10 +114,7 @@ class AmazonImages:
         with _told(f"remove {artifact.location}"):
             images = ec2.describe_images(
                 Owners=["self"],
-                Filters=[
-                    {"Name": "image-id", "Values": [artifact.location]},
-                    {"Name": "tag-key", "Values": [TAG]},
-                ],
+                Filters=[{"Name": "image-id", "Values": [artifact.location]}, _has(TAG)],
             )["Images"]
             for image in images:
                 snapshots = [
@@ -108,31 +131,60 @@ class AmazonImages:
     def _accepted(self, order: Order, say: Say) -> Artifact:
         with self.workshop.built(order, say=say) as built:
             ami = _ami_of(built.artifact)
-            made = self._one(ami)
+            image = self._one(ami)
+            _require_encrypted(image)
             if built.version < _IMDS_SINCE:
                 with _told("require IMDSv2 of the AMI"):
                     self.ec2().modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
             with _told("mark the AMI as accepted"):
                 mark = {"Key": ACCEPTED_TAG, "Value": str(built.report.hardening_index)}
                 self.ec2().create_tags(Resources=[ami], Tags=[mark])
-            return made
+            return _artifact(image)
 
-    def _remove_rejected(
-        self,
-        request: ImageRequest,
-        say: Say,
-        *,
-        before: datetime | None = None,
-        after: datetime | None = None,
-    ) -> None:
-        """Remove AMIs of the request that nobody accepted: of killed builds, and of this one if it failed."""
-        accepted = {each.location for each in self._images([{"Name": "tag-key", "Values": [ACCEPTED_TAG]}])}
-        for each in self._images([_made_as(request)]):
-            made = from_rfc3339(each.built_at)
-            if each.location in accepted or (before and made >= before) or (after and made < after):
-                continue
+    def _current(self, request: ImageRequest) -> tuple[Artifact | None, str | None]:
+        """The AMI to use, if there is one, and what is to be said of it, or of the one that is too old."""
+        images = self._described(
+            _tagged(FINGERPRINT_TAG, request.fingerprint), _has(ACCEPTED_TAG), _AVAILABLE
+        )
+        if not images:
+            return None, None
+        present, newest = _artifacts(images)[0], None
+        base = VendorAmi.of(self.workshop.variables(request.image, request.base))
+        try:
+            with _told("ask which base AMI is its vendor's newest"):
+                newest = None if base is None else base.newest(self.ec2())
+        except (PreconditionError, StepFailedError) as error:
+            why = ": ".join(filter(None, [error.brief, error.details]))
+            return present, f"{present.location} is taken, though its base may be too old: {why}"
+        if newest is None:
+            return present, f"{present.location} is taken: nothing is known of a newer {request.base}"
+        fitting = [image for image in images if _tags(image).get(SOURCE_TAG) == newest]
+        if fitting:
+            return _artifacts(fitting)[0], None
+        built_on = next(
+            _tags(image).get(SOURCE_TAG) for image in images if image["ImageId"] == present.location
+        )
+        was = clean(built_on) if built_on else "an unknown AMI"
+        return None, f"{present.location} is built on {was}, the vendor has {newest}: it is not current"
+
+    def _unaccepted(self, *filters: Mapping[str, Any]) -> Sequence[Artifact]:
+        """AMIs that Packer registered and zave did not accept, in whatever state they are."""
+        images = self._described(_has(TAG), *filters)
+        return _artifacts([image for image in images if ACCEPTED_TAG not in _tags(image)])
+
+    def _abandoned(self) -> Sequence[Artifact]:
+        """Those of builds that nobody works on any more, whatever they were made from."""
+        before = self.workshop.clock.now() - timedelta(hours=_LONGEST_BUILD_HOURS)
+        return [each for each in self._unaccepted() if _NEVER < from_rfc3339(each.built_at) < before]
+
+    def _remove_unaccepted(self, images: Sequence[Artifact], say: Say) -> None:
+        for each in images:
             say(f"removing {each.location}, which was built and not accepted", None)
-            self.remove(each)
+            try:
+                self.remove(each)
+            except StepFailedError as error:
+                # one that is stuck keeps nobody from building
+                say(f"{each.location} stays: {error.details or error.brief}", None)
 
     def _end_leftovers(self, say: Say) -> None:
         """Terminate the instances of builds that were killed, by any machine: they cost money by the hour."""
@@ -170,17 +222,15 @@ class AmazonImages:
         for snapshot in [each for page in pages for each in page["Snapshots"]]:
             _delete_snapshot(ec2, snapshot["SnapshotId"])
 
-    def _images(self, filters: Sequence[Mapping[str, Any]]) -> Sequence[Artifact]:
+    def _described(self, *filters: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         with _told("list AMIs"):
-            images = self.ec2().describe_images(
-                Owners=["self"],
-                Filters=[*filters, {"Name": "state", "Values": ["available"]}],
+            images: Sequence[Mapping[str, Any]] = self.ec2().describe_images(
+                Owners=["self"], Filters=list(filters)
             )["Images"]
-        found = [_artifact(image) for image in images]
-        return sorted(found, key=lambda artifact: artifact.built_at, reverse=True)
+        return images
 
-    def _one(self, ami: str) -> Artifact:
-        found = self._images([{"Name": "image-id", "Values": [ami]}])
+    def _one(self, ami: str) -> Mapping[str, Any]:
+        found = self._described({"Name": "image-id", "Values": [ami]}, _AVAILABLE)
         if not found:
             raise StepFailedError(
                 f"Packer says that it made {ami}, and the account does not have it",
@@ -189,8 +239,29 @@ class AmazonImages:
         return found[0]
 
 
-def _made_as(request: ImageRequest) -> Mapping[str, Any]:
-    return {"Name": f"tag:{FINGERPRINT_TAG}", "Values": [request.fingerprint]}
+_AVAILABLE: Mapping[str, Any] = {"Name": "state", "Values": ["available"]}
+
+
+def _has(tag: str) -> Mapping[str, Any]:
+    return {"Name": "tag-key", "Values": [tag]}
+
+
+def _tagged(tag: str, value: str) -> Mapping[str, Any]:
+    return {"Name": f"tag:{tag}", "Values": [value]}
+
+
+def _require_encrypted(image: Mapping[str, Any]) -> None:
+    open_ = [
+        device["DeviceName"]
+        for device in image.get("BlockDeviceMappings", [])
+        if device.get("Ebs", {}).get("Encrypted") is False
+    ]
+    if open_:
+        raise StepFailedError(
+            f"{image['ImageId']} is not encrypted: {', '.join(open_)}",
+            resolution=f"its root device is {image.get('RootDeviceName')}: the variable root_device of the "
+            "image's variable file must name it",
+        )
 
 
 def _ami_of(artifact: Mapping[str, str]) -> str:
@@ -200,8 +271,17 @@ def _ami_of(artifact: Mapping[str, str]) -> str:
     return found[1]
 
 
+def _tags(image: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+
+
+def _artifacts(images: Sequence[Mapping[str, Any]]) -> Sequence[Artifact]:
+    """The newest first."""
+    return sorted(map(_artifact, images), key=lambda artifact: artifact.built_at, reverse=True)
+
+
 def _artifact(image: Mapping[str, Any]) -> Artifact:
-    tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+    tags = _tags(image)
     fingerprint = clean(tags.get(FINGERPRINT_TAG, ""))
     sizes = [d.get("Ebs", {}).get("VolumeSize", 0) for d in image.get("BlockDeviceMappings", [])]
     return Artifact(
@@ -220,7 +300,7 @@ def _moment(text: str) -> str:
     try:
         return rfc3339(datetime.fromisoformat(text).astimezone(UTC))
     except ValueError:
-        return rfc3339(datetime.fromtimestamp(0, UTC))
+        return rfc3339(_NEVER)
 
 
 def _tags_in_use(ec2: Any, fingerprint: str) -> bool:

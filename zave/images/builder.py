@@ -7,7 +7,7 @@ from pathlib import Path
 from zave.errors import PreconditionError, StepFailedError, ZaveError
 from zave.images.amazon import AmazonImages
 from zave.images.local import LocalImages
-from zave.ports import Artifact, ImageBuilder, ImageRequest
+from zave.ports import Artifact, ImageBuilder, ImageRequest, Leftover
 from zave.ports.machines import Say
 
 
@@ -53,9 +53,25 @@ class AllImages:
             self.unlisted(error)
             return ()
 
+    def leftovers(self) -> Sequence[Leftover]:
+        """What is no image, on this machine and where `list` asks in the account."""
+        found = list(self.local.leftovers())
+        if self.list_amazon:
+            try:
+                found += self._of("amazon-ebs").leftovers()
+            except (PreconditionError, StepFailedError):
+                # `list` has told why it does not answer
+                if self.unlisted is None:
+                    raise
+        return found
+
+    def discard(self, leftover: Leftover) -> None:
+        """Delete one where it is."""
+        self._of("amazon-ebs" if _is_ami(leftover.location) else "qemu").discard(leftover)
+
     def remove(self, artifact: Artifact) -> None:
         """Remove one where it is."""
-        self._of("amazon-ebs" if artifact.location.startswith("ami-") else "qemu").remove(artifact)
+        self._of("amazon-ebs" if _is_ami(artifact.location) else "qemu").remove(artifact)
 
     def _of(self, builder: str) -> ImageBuilder:
         if builder != "amazon-ebs":
@@ -66,3 +82,7 @@ class AllImages:
                 resolution="name a profile (AWS_PROFILE) or sign in (aws sso login): docs/images.md, AMIs",
             )
         return self.amazon()
+
+
+def _is_ami(location: str) -> bool:
+    return location.startswith("ami-")

@@ -2,14 +2,14 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zave.clock import Clock, rfc3339
 from zave.errors import StepFailedError
-from zave.images.holding import held
+from zave.images.holding import held, kept_below
 from zave.images.lock import Pin
 from zave.images.publisher import Publisher, Shelf, artifact_shelf
 from zave.images.qcow2 import virtual_size
@@ -19,6 +19,7 @@ from zave.tools.download import AbsentError, TooLargeError
 
 # the largest cloud images take 2 GB
 _LIMIT = 16 * 1024**3
+_FILES = (".qcow2", ".part")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}-[0-9a-f]{12}")
 
 
@@ -93,6 +94,14 @@ class VendorCache:
             for suffix in (".json", ".qcow2", ".part"):
                 (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
 
+    def strays(self, pins: Iterable[Pin]) -> Iterator[Path]:
+        """Files that belong to no image and to none of `pins`, whose downloads will be gone on with."""
+        wanted = {name_of(pin) for pin in pins}
+        for file in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            known = file.suffix == ".qcow2" and self._read(file.with_suffix(".json"), file) is not None
+            if file.suffix in _FILES and _NAME.fullmatch(file.stem) and file.stem not in wanted and not known:
+                yield file
+
     def path_of(self, pin: Pin) -> Path:
         """Where the image is, or will be."""
         return pin.own_file or self.folder / f"{name_of(pin)}.qcow2"
@@ -111,7 +120,8 @@ class VendorCache:
             raise _mismatch(pin, shelf)
         with self._dropped(part):
             virtual_size(part)
-        part.replace(path)
+        with kept_below(self.folder, path.name):
+            part.replace(path)
         return self._note(pin, path, found)
 
     def _bring(self, pin: Pin, shelf: Shelf, part: Path, say: Say) -> bool:
@@ -161,7 +171,9 @@ class VendorCache:
     def _note(self, pin: Pin, path: Path, sha256: str) -> Kept:
         kept = Kept(name_of(pin), path, Seal.of(path, sha256), pin.literal, rfc3339(self.clock.now()))
         document = {"checksum": kept.checksum, "seal": kept.seal.document(), "since": kept.since}
-        write_document(self.folder / f"{kept.name}.json", document)
+        # a full disk keeps nobody from using an image: it is verified again the next time
+        with contextlib.suppress(OSError):
+            write_document(self.folder / f"{kept.name}.json", document)
         return kept
 
     def _noted(self, pin: Pin) -> Kept | None:

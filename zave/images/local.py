@@ -1,18 +1,25 @@
 """Images on this machine: the vendors', as they are, and those that Packer builds on them."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from zave.clock import Clock, rfc3339
-from zave.errors import UsageError
+from zave.errors import PreconditionError, UsageError
 from zave.images.bases import Bases
 from zave.images.cache import Kept
+from zave.images.holding import free
 from zave.images.store import Provenance, Store, StoredImage
 from zave.images.workshop import Built, Order, Workshop
-from zave.ports import Artifact, ImageRequest
+from zave.ports import Artifact, ImageRequest, Leftover
 from zave.ports.machines import Say
+
+# what `_name` makes; the workshop's key of the build is the same, with the builder in front
+_BUILT = re.compile(r"zave-[a-z0-9._-]{1,100}-[0-9a-f]{12}")
 
 
 def _silent(_text: str, _fraction: float | None) -> None:
@@ -46,7 +53,7 @@ class LocalImages:
         """Fetch the vendor's image, or build on it. An image that another zave has just made is taken."""
         if request.source == "cloud":
             return _vendor_artifact(self.bases.ensure(request.base, say=say)[1], request.fingerprint)
-        self.workshop.require(request.image, request.base)
+        self.workshop.require(request.image, request.base, builder="qemu")
         pin, kept = self.bases.ensure(request.base, say=say)
         name = _name(request, pin.literal)
         order = Order(
@@ -85,6 +92,37 @@ class LocalImages:
             self.bases.cache.remove(artifact.name, say=_silent)
         else:
             raise UsageError(f"{artifact.location} is not an image that zave keeps")
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Files without a manifest, and downloads of what is no longer pinned, that nobody works on."""
+        found: list[Leftover] = []
+        for file, why in self._strays():
+            with free(self._lock_of(file)) as held:
+                if held and (leftover := _leftover(file, why)) is not None:
+                    found.append(leftover)
+        return found
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove it, if it is still what it was and nobody works on it."""
+        path = Path(leftover.location)
+        with free(self._lock_of(path)) as held:
+            if held and path in [file for file, _ in self._strays()]:
+                path.unlink(missing_ok=True)
+
+    def _strays(self) -> Iterator[tuple[Path, str]]:
+        for file in self.store.strays():
+            if _BUILT.fullmatch(file.stem):
+                yield file, "a disk without a manifest"
+        # where nobody can tell what is pinned, every download may still be wanted
+        with contextlib.suppress(PreconditionError):
+            for file in self.bases.cache.strays(self.bases.lock.pins().values()):
+                yield file, "fetched for a pin that is no more"
+
+    def _lock_of(self, stray: Path) -> Path:
+        """What whoever makes the image of that name holds."""
+        if stray.parent == self.store.folder:
+            return self.workshop.folder / f"{stray.stem.replace('zave', 'qemu', 1)}.lock"
+        return stray.with_suffix(".lock")
 
     def _keep(self, name: str, order: Order, built: Built, say: Say) -> StoredImage:
         if built.disk is None or order.source is None:
@@ -128,6 +166,15 @@ def _vendor_artifact(kept: Kept, fingerprint: str) -> Artifact:
         size=kept.seal.size,
         built_at=kept.since,
     )
+
+
+def _leftover(file: Path, why: str) -> Leftover | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    since = rfc3339(datetime.fromtimestamp(status.st_mtime, UTC))
+    return Leftover(file.name, str(file), status.st_size, since, why)
 
 
 def _built_artifact(stored: StoredImage) -> Artifact:

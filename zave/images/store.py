@@ -1,11 +1,13 @@
 """The images that Packer built, each with a manifest beside it; without one it is no image."""
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from zave.images.holding import kept_below
 from zave.images.qcow2 import virtual_size
 from zave.images.seal import Seal, digests, read_document, write_document
 
@@ -57,20 +59,34 @@ class Store:
         found = digests(stored.path, {"sha256"}, interrupted=self.interrupted)["sha256"]
         if found != stored.seal.sha256:
             return None
-        return self._write(name, stored.provenance, found)
+        again = self._sealed(name, stored.provenance, found)
+        # a full disk keeps nobody from using an image: it is verified again the next time
+        with contextlib.suppress(OSError):
+            self._write(again)
+        return again
 
     def add(self, name: str, disk: Path, provenance: Provenance) -> StoredImage:
-        """Take a finished disk in; it moves. The manifest comes last: only then it is an image."""
+        """Take a finished disk in; it moves. The manifest comes last: only then it is an image.
+
+        Raises PreconditionError, and keeps nothing, where the disk takes no more.
+        """
         if not _NAME.fullmatch(name):
             raise ValueError(f"not the name of an image: {name!r}")
         virtual_size(disk)
         found = digests(disk, {"sha256"}, interrupted=self.interrupted)["sha256"]
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.remove(name)
-        with disk.open("rb") as file:
-            os.fsync(file.fileno())
-        disk.replace(self._disk(name))
-        return self._write(name, provenance, found)
+        with kept_below(self.folder, name):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.remove(name)
+            with disk.open("rb") as file:
+                os.fsync(file.fileno())
+            disk.replace(self._disk(name))
+            stored = self._sealed(name, provenance, found)
+            try:
+                self._write(stored)
+            except OSError:
+                self.remove(name)
+                raise
+        return stored
 
     def all(self) -> Iterator[StoredImage]:
         """Every image that is whole, by name; damage shows only when one is looked for."""
@@ -86,6 +102,12 @@ class Store:
         self.manifest(name).unlink(missing_ok=True)
         self._disk(name).unlink(missing_ok=True)
 
+    def strays(self) -> Iterator[Path]:
+        """Disks that are no images: nothing tells how they came to be."""
+        for disk in sorted(self.folder.glob("*.qcow2")):
+            if _NAME.fullmatch(disk.stem) and self._read(disk.stem) is None:
+                yield disk
+
     def manifest(self, name: str) -> Path:
         """The file that tells how an image came to be."""
         return self.folder / f"{name}.json"
@@ -93,18 +115,19 @@ class Store:
     def _disk(self, name: str) -> Path:
         return self.folder / f"{name}.qcow2"
 
-    def _write(self, name: str, provenance: Provenance, sha256: str) -> StoredImage:
+    def _sealed(self, name: str, provenance: Provenance, sha256: str) -> StoredImage:
         disk = self._disk(name)
-        stored = StoredImage(name, disk, Seal.of(disk, sha256), virtual_size(disk), provenance)
+        return StoredImage(name, disk, Seal.of(disk, sha256), virtual_size(disk), provenance)
+
+    def _write(self, stored: StoredImage) -> None:
         document = {
             "schema": SCHEMA,
-            "name": name,
+            "name": stored.name,
             "virtual_size": stored.virtual_size,
             "seal": stored.seal.document(),
-            **asdict(provenance),
+            **asdict(stored.provenance),
         }
-        write_document(self.manifest(name), document)
-        return stored
+        write_document(self.manifest(stored.name), document)
 
     def _read(self, name: str) -> StoredImage | None:
         document = read_document(self.manifest(name)) if _NAME.fullmatch(name) else None

@@ -6,9 +6,7 @@ folder. Nothing in a work folder is ever an image: `Store` takes it out when it 
 """
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -17,20 +15,21 @@ from pathlib import Path
 from typing import Literal
 
 from zave.clock import Clock
-from zave.errors import PreconditionError, StepFailedError, UsageError
-from zave.images.holding import held
+from zave.errors import PreconditionError, StepFailedError, ToolFailedError, UsageError
+from zave.images.holding import free, held, kept_below
 from zave.images.lock import Pin
 from zave.images.report import Report, read_report
 from zave.ports.machines import Say
 from zave.project import Project
 from zave.render import Renderer, write_private, write_tfvars
-from zave.state.lock import open_lock_file, try_flock
-from zave.survivors import Graces, find, settle
+from zave.survivors import Graces, settle
 from zave.tools.packer import Job, Packer, PackerEvent
 
 _PLUGINS = "templates/packer/plugins.pkr.hcl.j2"
 # what a build needs beside twice its base: updates, and the copy that is compressed
 _SPACE_MARGIN = 2 << 30
+# a build that failed with less free than this failed for that
+_FULL_BELOW = 64 << 20
 # for a Packer that a killed zave left: it halts its machine when it is interrupted
 _GRACES = Graces(interrupt=30.0)
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,120}")
@@ -52,13 +51,17 @@ _PREFIX = re.compile(r"^[=>\s-]*(?:[a-z0-9-]+\.[a-z0-9.-]+:\s*)?")
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be built; `source` is the verified base image and its pin, None for an AMI's."""
+    """What is to be built; `source` is the verified base image and its pin, None for an AMI's.
+
+    `token` marks in an account what this build makes, and nothing else.
+    """
 
     image: str
     base: str
     builder: Literal["qemu", "amazon-ebs"]
     fingerprint: str
     source: tuple[Pin, Path] | None = None
+    token: str = ""
 
     @property
     def key(self) -> str:
@@ -80,10 +83,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Builds in folders below `folder`; `accelerator` finds out what QEMU can use on this host.
+    """Builds in folders below `folder`; `accelerator` finds out, and says, what QEMU can use on this host.
 
     `packer` finds the program when it is needed. An image whose Lynis index is below `minimum` fails.
-    `region` is where AMIs are made.
+    `region` is where AMIs are made, `token` makes a new mark for each build.
     """
 
     folder: Path
@@ -91,24 +94,31 @@ class Workshop:
     packer: Callable[[], Packer]
     clock: Clock
     interrupted: Callable[[], bool]
-    accelerator: Callable[[], Literal["kvm", "tcg"]]
+    accelerator: Callable[[Say], Literal["kvm", "tcg"]]
+    token: Callable[[], str]
     minimum: int = 75
     region: str = "us-east-1"
 
-    def require(self, image: str, base: str) -> None:
+    def variables(self, image: str, base: str) -> Path:
+        """The variable file of an image for one base, which need not be there."""
+        return self.project.path(f"packer-images/{image}") / f"{base}.pkrvars.hcl"
+
+    def require(self, image: str, base: str, *, builder: Literal["qemu", "amazon-ebs"]) -> None:
         """See, before gigabytes are fetched for nothing, that a build can be begun.
 
         Raises UsageError when there is no such image or it knows no such base, ToolMissingError.
         """
-        folder = self.project.path(f"packer-images/{image}")
-        if not (folder / f"{base}.pkrvars.hcl").is_file():
-            known = sorted(file.name.partition(".pkrvars")[0] for file in folder.glob("*.pkrvars.hcl"))
+        file = self.variables(image, base)
+        if not file.is_file():
+            known = sorted(each.name.partition(".pkrvars")[0] for each in file.parent.glob("*.pkrvars.hcl"))
             raise UsageError(
                 f"the image {image} has no variables for the base {base}",
-                where=str(folder / f"{base}.pkrvars.hcl"),
+                where=str(file),
                 resolution=f"known are {', '.join(known) or 'none'}",
             )
-        self.packer()
+        packer = self.packer()
+        if builder == "qemu":
+            packer.require_qemu()
 
     @contextlib.contextmanager
     def alone(self, order: Order, *, say: Say) -> Iterator[None]:
@@ -125,7 +135,7 @@ class Workshop:
         packer = self.packer()
         work, survivors = self.folder / order.key, self.folder / f"{order.key}.survivors"
         self._clear(work, survivors, say)
-        self._clear_others(order.key)
+        self._clear_others(order.key, say)
         self._require_space(order)
         try:
             yield self._build(order, packer, work=work, survivors=survivors, say=say)
@@ -135,22 +145,25 @@ class Workshop:
 
     def _build(self, order: Order, packer: Packer, *, work: Path, survivors: Path, say: Say) -> Built:
         template = work / "template"
-        self._lay_out(order, packer, template)
-        scripts = _scripts_digest(template / "scripts")
+        with kept_below(self.folder, "what Packer is given"):
+            self._lay_out(order, packer, template)
+            scripts = _scripts_digest(template / "scripts")
+            variables = self._variables(order, work, scripts, say)
         job = Job(
             folder=template,
             log=self.folder / f"{order.key}.log",
             debug=self.folder / f"{order.key}.debug.log",
             survivors=survivors,
             only=f"{order.builder}.{order.image}",
-            variables=(Path(f"{order.base}.pkrvars.hcl"), self._variables(order, work, scripts)),
+            variables=(Path(f"{order.base}.pkrvars.hcl"), variables),
         )
         # the last build's words are enough
         for words in (job.log, job.debug):
             words.unlink(missing_ok=True)
         say(f"{packer.title} builds {order.image} on {order.base}", 0.0)
-        packer.init(job)
-        artifact = packer.build(job, on_event=_Stages(say, _count(template / "scripts")).take)
+        with self._full_disk_told():
+            packer.init(job)
+            artifact = packer.build(job, on_event=_Stages(say, _count(template / "scripts")).take)
         say("reading what the build says of itself", 0.97)
         report = read_report(work / "manifest", fingerprint=order.fingerprint)
         if report.hardening_index < self.minimum:
@@ -170,7 +183,7 @@ class Workshop:
         renderer.render_tree(f"packer-images/{order.image}", template, values)
         write_private(template / "plugins.pkr.hcl", renderer.render_text(_PLUGINS, values).encode())
 
-    def _variables(self, order: Order, work: Path, scripts: str) -> Path:
+    def _variables(self, order: Order, work: Path, scripts: str, say: Say) -> Path:
         """The var-file of this build: values are never on a command line."""
         (work / "manifest").mkdir(mode=0o700)
         values = {
@@ -179,13 +192,13 @@ class Workshop:
             "manifest_directory": str(work / "manifest"),
         }
         if order.source is None:
-            values["region"] = self.region
+            values |= {"region": self.region, "build_token": order.token}
         else:
             pin, path = order.source
             values |= {
                 "source_image": str(path),
                 "source_checksum": pin.literal,
-                "accelerator": self.accelerator(),
+                "accelerator": self.accelerator(say),
                 "output_directory": str(work / "output"),
                 "ssh_private_key_file": str(work / "key"),
                 "seed_folder": str(work / "seed"),
@@ -196,24 +209,36 @@ class Workshop:
         return file
 
     def _clear(self, work: Path, survivors: Path, say: Say) -> None:
-        """End and remove what a killed build of this image left."""
+        """End and remove what a killed build left; the caller holds its lock."""
         if settle(survivors, patience=0.0, say=lambda text: say(text, None), graces=_GRACES) or work.exists():
             say("an earlier build was cut off: what it left is removed", None)
         if work.exists():
             shutil.rmtree(work)
 
-    def _clear_others(self, own: str) -> None:
-        """Remove what killed builds of other images left, if nobody works on it."""
+    def _clear_others(self, own: str, say: Say) -> None:
+        """End and remove what killed builds of other images left, if no zave works on it."""
         for work in self.folder.iterdir():
             if work.name == own or not work.is_dir() or work.is_symlink():
                 continue
-            descriptor = open_lock_file(self.folder / f"{work.name}.lock")
-            try:
-                free = try_flock(descriptor, fcntl.LOCK_EX)
-                if free and not find(self.folder / f"{work.name}.survivors"):
-                    shutil.rmtree(work, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+            with free(self.folder / f"{work.name}.lock") as held_now:
+                if held_now:
+                    self._clear(work, self.folder / f"{work.name}.survivors", say)
+
+    @contextlib.contextmanager
+    def _full_disk_told(self) -> Iterator[None]:
+        """A Packer that failed on a full disk says nothing that one could understand."""
+        try:
+            yield
+        except ToolFailedError as error:
+            if shutil.disk_usage(self.folder).free >= _FULL_BELOW:
+                raise
+            raise ToolFailedError(
+                f"{error.brief}: the disk is full",
+                details=error.details,
+                where=error.where,
+                resolution=f"free some space at {self.folder} (zave build-image --prune removes old images), "
+                "then run it again",
+            ) from error
 
     def _require_space(self, order: Order) -> None:
         if order.source is None:

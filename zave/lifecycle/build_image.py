@@ -1,6 +1,8 @@
 """`zave build-image`: one step, recorded and told like any other run; and what it has made so far."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from zave.engine.execute import execute
@@ -8,7 +10,7 @@ from zave.engine.plan import plan
 from zave.errors import StepFailedError, ZaveError
 from zave.events import PlannedStep
 from zave.lifecycle.run import Journal, close_cut_off_runs, running
-from zave.ports import Artifact, ImageBuilder
+from zave.ports import Artifact, ImageBuilder, Leftover
 from zave.ports.machines import Say
 from zave.state.store import StateStore
 from zave.steps.image import EnsureImage
@@ -45,7 +47,12 @@ def users_of(store: StateStore) -> dict[str, list[str]]:
 
 
 def images_document(
-    images: Iterable[Artifact], *, users: Mapping[str, Sequence[str]], removed: Sequence[Artifact] = ()
+    images: Iterable[Artifact],
+    *,
+    users: Mapping[str, Sequence[str]],
+    removed: Sequence[Artifact] = (),
+    leftovers: Sequence[Leftover] = (),
+    discarded: Sequence[Leftover] = (),
 ) -> dict[str, Any]:
     """The `zave/images/v1` document."""
 
@@ -63,6 +70,8 @@ def images_document(
         "schema": "zave/images/v1",
         "images": [entry(image) for image in images],
         "removed": [entry(image) for image in removed],
+        "leftovers": [asdict(leftover) for leftover in leftovers],
+        "discarded": [asdict(leftover) for leftover in discarded],
     }
 
 
@@ -71,28 +80,36 @@ def outdated(images: Iterable[Artifact], *, keep: int, users: Mapping[str, Seque
 
     `images` come newest first. What an instance uses does not count: it stays beside the newest.
     """
-    kept: dict[str, int] = {}
+    kept: dict[tuple[str, str], int] = {}
     found: list[Artifact] = []
     for image in images:
         if image.location in users:
             continue
-        # a name ends in what tells the builds of one kind apart: a digest, or a time
-        kind = image.name.rpartition("-")[0]
+        # a name ends in what tells the builds of one kind apart: a digest, or a time. The newest AMI stands
+        # for no file of this machine
+        place = "" if image.location.startswith("ami-") else image.location.rpartition("/")[0]
+        kind = place, image.name.rpartition("-")[0]
         kept[kind] = kept.get(kind, 0) + 1
         if kept[kind] > keep:
             found.append(image)
     return found
 
 
-def remove_images(images: Sequence[Artifact], builder: ImageBuilder) -> None:
+def remove_images(
+    images: Sequence[Artifact], builder: ImageBuilder, *, leftovers: Sequence[Leftover] = ()
+) -> None:
     """Remove each. Raises StepFailedError, once all were tried, naming those that stayed."""
+    removals: list[tuple[str, Callable[[], None]]] = [
+        *((image.name, partial(builder.remove, image)) for image in images),
+        *((leftover.name, partial(builder.discard, leftover)) for leftover in leftovers),
+    ]
     refused: list[str] = []
-    for image in images:
+    for name, remove in removals:
         try:
-            builder.remove(image)
+            remove()
         except ZaveError as error:
-            refused.append(f"{image.name}: {error.details or error.brief}")
+            refused.append(f"{name}: {error.details or error.brief}")
     if refused:
         raise StepFailedError(
-            f"{len(refused)} of {len(images)} images could not be removed", details="\n".join(refused)
+            f"{len(refused)} of {len(removals)} images could not be removed", details="\n".join(refused)
         )

@@ -21,6 +21,7 @@ __all__ = [
     "ImageRequest",
     "Inventory",
     "Item",
+    "Leftover",
     "Node",
     "Outcome",
     "Request",
@@ -181,6 +182,20 @@ class Artifact:
     built_at: str
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What a killed build or a full disk left: no image, and never one; `why` says so in words.
+
+    `location` is a path or an AMI id, `size` in bytes, `since` RFC 3339.
+    """
+
+    name: str
+    location: str
+    size: int
+    since: str
+    why: str
+
+
 class ImageBuilder(Protocol):
     """Makes and finds images."""
 
@@ -198,6 +213,14 @@ class ImageBuilder(Protocol):
 
     def remove(self, artifact: Artifact) -> None:
         """Delete one image; with an AMI its snapshots. Gone already is fine."""
+        ...
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """What takes room or costs money, is no image, and is worked on by nobody."""
+        ...
+
+    def discard(self, leftover: Leftover) -> None:
+        """Delete one, unless it has become an image meanwhile. Gone already is fine."""
         ...
 
     def pin(self, base: str, *, source: Path | None, say: Callable[[str, float | None], None]) -> None:

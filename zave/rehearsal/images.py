@@ -8,7 +8,7 @@ from typing import Any
 
 from zave.clock import from_rfc3339, rfc3339
 from zave.errors import StepFailedError, ToolFailedError
-from zave.ports import Artifact, ImageRequest
+from zave.ports import Artifact, ImageRequest, Leftover
 from zave.rehearsal.durations import seconds_for
 from zave.rehearsal.faults import Disturbance
 from zave.rehearsal.world import World
@@ -70,6 +70,13 @@ class SimulatedImages:
             if document["location"] == artifact.location:
                 self._world.delete_document(_KIND, key)
                 self._world.note("remove", "image", artifact.name, detail=artifact.location)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Nothing: a build that is killed leaves no image, and there are no files."""
+        return ()
+
+    def discard(self, leftover: Leftover) -> None:
+        """Nothing is there to be deleted."""
 
     def pin(self, base: str, *, source: Path | None, say: Callable[[str, float | None], None]) -> None:
         """Nothing is pinned in a rehearsal: its images have no bytes."""

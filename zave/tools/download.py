@@ -34,9 +34,10 @@ _TRIES_LIMIT = 100
 _SPACE_MARGIN = 16 * 1024 * 1024
 _MIB = 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"} | {
+WHY_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"} | {
     errno.EFBIG: "the file would be larger than this machine allows"
 }
+"""Why a disk takes no more, by errno."""
 
 
 class AbsentError(StepFailedError):
@@ -299,8 +300,8 @@ def _require_space(destination: Path, length: int) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> PreconditionError:
-    if error.errno in _FULL:
-        return _disk_full(path, _FULL[error.errno])
+    if error.errno in WHY_FULL:
+        return _disk_full(path, WHY_FULL[error.errno])
     return PreconditionError(f"{path} cannot be written: {error.strerror}", where=str(path))
 
 

@@ -23,6 +23,9 @@ OLDEST = (1, 6, 6)
 # the first version whose builders are plugins
 PLUGINS_SINCE = (1, 7, 0)
 
+QEMU_PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils"}
+"""What the builder `qemu` starts, and the package of Debian's and Ubuntu's that has it."""
+
 _RESOLUTION = "install Packer 1.6.6 or later: Debian's package packer, or HashiCorp's"
 # what Packer and QEMU need from the user's surroundings; AWS_* beside them where AMIs are built
 _INHERITED = (*("PATH", "HOME", "USER", "LANG", "TMPDIR", *CERTIFICATES, *PROXIES),)
@@ -116,6 +119,17 @@ class Packer:
             shown = ".".join(map(str, version))
             raise ToolMissingError(f"{program} is {shown}: too old", resolution=_RESOLUTION)
         return cls(program, version, runner, environment, plugins, amazon)
+
+    def require_qemu(self) -> None:
+        """Raise ToolMissingError where a program that the builder `qemu` starts is not on PATH."""
+        path = self.environment.get("PATH", os.defpath)
+        missing = [name for name in QEMU_PROGRAMS if shutil.which(name, path=path) is None]
+        if missing:
+            packages = " and ".join(QEMU_PROGRAMS[name] for name in missing)
+            raise ToolMissingError(
+                f"{' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} not found",
+                resolution=f"Packer builds the image in QEMU: install Debian's or Ubuntu's {packages}",
+            )
 
     @property
     def title(self) -> str:

@@ -15,9 +15,37 @@ def render_images(images: Mapping[str, Any], *, style: Style | None = None) -> s
     text = ""
     if images["removed"]:
         text += style.paint(f"removed ({len(images['removed'])})", "warn") + "\n" + _rows(images["removed"])
-    if not images["images"]:
-        return text + "no images\n"
-    return text + _rows(images["images"])
+    if images["discarded"]:
+        text += style.paint(f"leftovers removed ({len(images['discarded'])})", "warn") + "\n"
+        text += _leftovers(images["discarded"])
+    text += _rows(images["images"]) if images["images"] else "no images\n"
+    if images["leftovers"]:
+        number = len(images["leftovers"])
+        text += style.paint(f"leftovers, no images ({number}): --prune removes them", "warn") + "\n"
+        text += _leftovers(images["leftovers"])
+    return text
+
+
+def render_removal(images: Mapping[str, Any]) -> str:
+    """What a `zave/images/v1` document says to be removed, before it is."""
+    text = _rows(images["removed"]) if images["removed"] else ""
+    if images["discarded"]:
+        text += "leftovers, no images:\n" + _leftovers(images["discarded"])
+    return text
+
+
+def _leftovers(leftovers: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            one_line(each["name"]),
+            f"{each['size'] / _MIB:.0f} MiB",
+            f"{each['since'][:10]} {each['since'][11:16]}Z",
+            one_line(each["why"]),
+            one_line(each["location"]),
+        )
+        for each in leftovers
+    ]
+    return table(["leftover", "size", "since", "what it is", "location"], rows)
 
 
 def _rows(images: Sequence[Mapping[str, Any]]) -> str:

@@ -145,6 +145,42 @@ def test_one_that_cannot_be_removed_does_not_keep_the_others() -> None:
     assert caught.value.details == "a-1: in use"
 
 
+def test_an_ami_and_a_file_of_one_base_are_two_kinds() -> None:
+    """Neither stands for the other: an account boots no file, this machine no AMI."""
+    name = "zave-k3s-base-ubuntu-24.04"
+    images = [
+        image(f"{name}-20261102000000", "ami-2"),
+        image(f"{name}-aaaaaaaaaaaa"),
+        image(f"{name}-20261101000000", "ami-1"),
+        image(f"{name}-bbbbbbbbbbbb"),
+    ]
+    going = [found.location for found in outdated(images, keep=1, users={})]
+    assert going == ["ami-1", f"/x/{name}-bbbbbbbbbbbb.qcow2"]
+
+
+def test_leftovers_are_listed_and_pruned_as_what_they_are(zave: Zave, state: Path) -> None:
+    folder = state / "images" / "built"
+    folder.mkdir(parents=True)
+    disk = folder / f"zave-k3s-base-debian-12-{'a' * 12}.qcow2"
+    disk.write_bytes(b"half a disk")
+
+    listed = valid(zave("build-image", "--list", "-o", "json"))
+    assert listed["images"] == []
+    [leftover] = listed["leftovers"]
+    assert (leftover["location"], leftover["why"]) == (str(disk), "a disk without a manifest")
+    shown = zave("build-image", "--list").out
+    assert "leftovers, no images (1): --prune removes them" in shown
+    assert str(disk) in shown
+
+    asked = zave("build-image", "--prune", "-o", "json")
+    assert asked.status == 2
+    assert disk.exists()
+    pruned = valid(zave("build-image", "--prune", "--yes", "-o", "json"))
+    assert (pruned["removed"], pruned["leftovers"], pruned["discarded"]) == ([], [], [leftover])
+    assert not disk.exists()
+    assert "leftovers removed" not in zave("build-image", "--prune", "--yes").out
+
+
 def test_hostile_names_are_harmless_on_the_screen() -> None:
     document = images_document([image("a\x1b[2J-1")], users={"/x/a\x1b[2J-1.qcow2": ["x\ny"]})
     text = render_images(document)

@@ -64,6 +64,24 @@ def test_the_keys_of_the_spec_are_looked_for(
     assert (there["level"], there["needed"]) == ("ok", True)
 
 
+@pytest.mark.parametrize("source", ["packer", "cloud"])
+def test_what_builds_images_is_needed_where_one_is_built(
+    zave: Zave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    base = f"debian-12, source: {source}"
+    found = findings(zave, tmp_path / "project", base=base, key=tmp_path / "id.pub")
+    needed = source == "packer"
+    for program, package in (
+        ("packer", "packer"),
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("qemu-img", "qemu-utils"),
+    ):
+        finding = found[program]
+        assert (finding["level"], finding["needed"]) == ("missing" if needed else "warning", needed)
+        assert f"package {package}" in finding["fix"]
+
+
 @pytest.mark.parametrize(("base", "needed"), [("ubuntu-24.04", True), ("debian-12", False)])
 def test_gpgv_is_needed_where_a_vendor_signs_and_nothing_is_pinned(
     zave: Zave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, needed: bool

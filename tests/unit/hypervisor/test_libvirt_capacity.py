@@ -6,7 +6,7 @@ import pytest
 from tests.unit.hypervisor.conftest import GIB, Host, pool
 from zave.errors import PreconditionError
 from zave.hypervisor import kvm_guest
-from zave.hypervisor.kvm import kvm_works
+from zave.hypervisor.kvm import accelerator, kvm_works
 from zave.ports import Outcome, Request
 from zave.process import ProcessRunner
 
@@ -77,6 +77,30 @@ def test_who_may_not_open_kvm_asks_the_processor(tmp_path: Path, flags: str, wor
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
     assert kvm_works(Child(Outcome(kvm_guest.UNKNOWN, 0.1, 0)), cpuinfo=cpuinfo) is works
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "flags", "uses", "told"),
+    [
+        (kvm_guest.WORKS, "vmx", "kvm", ""),
+        (kvm_guest.UNKNOWN, "vmx", "tcg", "you may not open /dev/kvm; `sudo adduser $USER kvm`, then log in"),
+        (kvm_guest.UNKNOWN, "sse", "tcg", "this machine has none that works"),
+        (kvm_guest.BROKEN, "vmx", "tcg", "this machine has none that works"),
+    ],
+)
+def test_a_build_without_kvm_is_told_and_why(
+    tmp_path: Path, exit_code: int, flags: str, uses: str, told: str
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags\t\t: fpu {flags}\n")
+    said: list[str] = []
+    child = Child(Outcome(exit_code, 0.1, 0))
+    assert accelerator(child, say=lambda text, _: said.append(text), cpuinfo=cpuinfo) == uses
+    if told:
+        [line] = said
+        assert line.startswith(f"building without KVM, many times slower: {told}")
+    else:
+        assert said == []
 
 
 def test_kvm_is_tried_for_real() -> None:

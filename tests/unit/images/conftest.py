@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,10 @@ from zave.images.publisher import Publisher
 from zave.process import ProcessRunner
 from zave.tools.download import Web
 from zave.tools.gpg import Gpgv
+
+if TYPE_CHECKING:
+    from tests.unit.images.workbench import Workbench
+    from zave.images.amazon import AmazonImages
 
 
 class TestClock:
@@ -128,3 +133,48 @@ def unsigned(site: Site) -> Vendor:
 def bench(tmp_path: Path, vendor: Vendor) -> Bench:
     """A machine that uses the vendor's image."""
     return Bench(tmp_path / "zave", vendor)
+
+
+# an account
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Any]:
+    """An account in this process: a client takes a second to make."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto")
+    settings = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        # moto would load AWS's own AMIs, for seconds
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    }
+    with pytest.MonkeyPatch.context() as patch, moto.mock_aws():
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield boto3.client("ec2", region_name="us-east-1")
+
+
+@pytest.fixture
+def ec2(account: Any) -> Any:
+    """The account, empty."""
+    for image in account.describe_images()["Images"]:
+        account.deregister_image(ImageId=image["ImageId"])
+    for snapshot in account.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
+        account.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
+    return account
+
+
+@pytest.fixture
+def work(bench: Bench) -> "Workbench":
+    """A machine that builds images."""
+    from tests.unit.images.workbench import Workbench
+
+    return Workbench(bench)
+
+
+@pytest.fixture
+def amazon(ec2: Any, work: "Workbench") -> "AmazonImages":
+    """The account's AMIs; what it tells beside its answers is heard like all else."""
+    from zave.images.amazon import AmazonImages
+
+    return AmazonImages(lambda: ec2, work.workshop, tell=lambda text: work.bench.say(text, None))

@@ -1,85 +1,17 @@
 """AMIs in a made-up account: found by tag, removed with their snapshots, nobody else's touched."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.unit.images.conftest import Bench
+from tests.unit.images.amis import ami, own, snapshots_of, there
 from tests.unit.images.workbench import Workbench
 from zave.errors import PreconditionError, StepFailedError, UsageError, ZaveError
 from zave.images.amazon import AmazonImages
 from zave.images.builder import AllImages
 from zave.ports import Artifact
-
-boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto")
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[Any]:
-    """An account in this process: a client takes a second to make."""
-    settings = {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        # moto would load AWS's own AMIs, for seconds
-        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
-    }
-    with pytest.MonkeyPatch.context() as patch, moto.mock_aws():
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        yield boto3.client("ec2", region_name="us-east-1")
-
-
-@pytest.fixture
-def ec2(account: Any) -> Any:
-    """The account, empty."""
-    for image in account.describe_images(Owners=["self"])["Images"]:
-        account.deregister_image(ImageId=image["ImageId"])
-    for snapshot in account.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
-        account.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
-    return account
-
-
-@pytest.fixture
-def work(bench: Bench) -> Workbench:
-    return Workbench(bench)
-
-
-@pytest.fixture
-def amazon(ec2: Any, work: Workbench) -> AmazonImages:
-    return AmazonImages(ec2=lambda: ec2, workshop=work.workshop)
-
-
-def ami(ec2: Any, name: str, *, fingerprint: str | None = None, accepted: bool = True) -> str:
-    """An AMI with a snapshot, tagged as zave's template tags them where it has a fingerprint."""
-    base = ec2.register_image(Name=f"base of {name}", RootDeviceName="/dev/sda1")["ImageId"]
-    instance = ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"][0]
-    made: str = ec2.create_image(InstanceId=instance["InstanceId"], Name=name)["ImageId"]
-    ec2.deregister_image(ImageId=base)
-    if fingerprint is not None:
-        tags = {"zave:image": "k3s-base", "zave:base": "ubuntu-24.04", "zave:fingerprint": fingerprint}
-        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-        ec2.create_tags(Resources=[made, *snapshots_of(ec2, made)], Tags=pairs)
-        if accepted:
-            ec2.create_tags(Resources=[made], Tags=[{"Key": "zave:lynis", "Value": "80"}])
-    return made
-
-
-def snapshots_of(ec2: Any, image: str) -> list[str]:
-    [found] = ec2.describe_images(ImageIds=[image])["Images"]
-    return [device["Ebs"]["SnapshotId"] for device in found["BlockDeviceMappings"] if "Ebs" in device]
-
-
-def own(ec2: Any) -> list[str]:
-    return [image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]]
-
-
-def there(ec2: Any, snapshot: str) -> bool:
-    return snapshot in [s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]]
 
 
 def test_an_ami_is_found_by_its_fingerprint(ec2: Any, amazon: AmazonImages, work: Workbench) -> None:
@@ -180,8 +112,8 @@ def test_a_build_takes_the_ami_that_packer_names(ec2: Any, amazon: AmazonImages,
 
     assert built.location == made
     values = json.loads(work.given("values.json"))
-    assert values["region"] == "us-east-1"
-    assert set(values) == {"fingerprint", "manifest_directory", "region", "scripts_digest"}
+    assert (values["region"], values["build_token"]) == ("us-east-1", "token-1")
+    assert set(values) == {"build_token", "fingerprint", "manifest_directory", "region", "scripts_digest"}
     assert work.builds() == 1
 
 
@@ -204,58 +136,6 @@ def test_a_second_build_finds_the_first(ec2: Any, amazon: AmazonImages, work: Wo
     made = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint)
     assert amazon.build(request, say=work.bench.say).location == made
     assert work.builds() == 0
-
-
-def test_an_ami_that_lynis_rejects_goes_and_is_never_current(
-    ec2: Any, amazon: AmazonImages, work: Workbench
-) -> None:
-    """Packer registers and tags an AMI before anybody has judged it."""
-    request = work.request(builder="amazon-ebs")
-    finished = ami(ec2, "zave-k3s-base-other", fingerprint="e" * 64)
-    made = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint, accepted=False)
-    snapshots = snapshots_of(ec2, made)
-    work.told(artifact={"id": f"us-east-1:{made}"}, version="1.11.0", lynis=40)
-    set_clock(work, ec2, made, hours=-0.5)
-
-    assert amazon.find(request) is None
-    with pytest.raises(StepFailedError, match="hardening index of 40"):
-        amazon.build(request, say=work.bench.say)
-
-    assert own(ec2) == [finished]
-    assert not [each for each in snapshots if there(ec2, each)]
-    # and the next run builds
-    again = ami(ec2, "zave-k3s-base-2", fingerprint=request.fingerprint, accepted=False)
-    work.told(artifact={"id": f"us-east-1:{again}"}, version="1.11.0", lynis=80)
-    assert amazon.build(request, say=work.bench.say).location == again
-    assert work.builds() == 2
-    found = amazon.find(request)
-    assert found is not None
-    assert found.location == again
-
-
-def test_the_ami_of_a_killed_build_goes_and_one_in_the_making_stays(
-    ec2: Any, amazon: AmazonImages, work: Workbench
-) -> None:
-    request = work.request(builder="amazon-ebs")
-    killed = ami(ec2, "zave-k3s-base-1", fingerprint=request.fingerprint, accepted=False)
-    made = ami(ec2, "zave-k3s-base-2")
-    work.told(artifact={"id": f"us-east-1:{made}"}, version="1.11.0")
-    # by another machine, perhaps
-    set_clock(work, ec2, killed, hours=1)
-    assert amazon.build(request, say=work.bench.say).location == made
-    assert killed in own(ec2)
-
-    set_clock(work, ec2, killed, hours=4)
-    assert amazon.build(request, say=work.bench.say).location == made
-    assert own(ec2) == [made]
-    assert f"removing {killed}" in work.bench.say.text
-
-
-def set_clock(work: Workbench, ec2: Any, image: str, *, hours: float) -> None:
-    """Move the clock to so many hours after an AMI was made."""
-    [found] = ec2.describe_images(ImageIds=[image])["Images"]
-    made, clock = datetime.fromisoformat(found["CreationDate"]), work.bench.clock
-    clock.sleep((made - clock.now()).total_seconds() + hours * 3600)
 
 
 def test_instances_of_killed_builds_are_ended_and_younger_ones_are_not(
@@ -315,9 +195,10 @@ def test_refusals_and_missing_credentials_are_errors_for_people(
     denied = ClientError(
         {"Error": {"Code": "UnauthorizedOperation", "Message": "\x1b[31mno"}}, "DescribeImages"
     )
+    told: list[str] = []
     with pytest.raises(StepFailedError, match="could not list AMIs") as caught:
-        AmazonImages(ec2=lambda: Refusing(denied), workshop=work.workshop).list()
+        AmazonImages(lambda: Refusing(denied), work.workshop, tell=told.append).list()
     assert "UnauthorizedOperation" in (caught.value.details or "")
     assert "\x1b" not in (caught.value.details or "")
     with pytest.raises(PreconditionError, match="no AWS credentials"):
-        AmazonImages(ec2=lambda: Refusing(NoCredentialsError()), workshop=work.workshop).list()
+        AmazonImages(lambda: Refusing(NoCredentialsError()), work.workshop, tell=told.append).list()

@@ -1,5 +1,6 @@
 """Builds: what Packer is given, what becomes an image, and what a killed build leaves."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.images.conftest import Bench
 from tests.unit.images.vendors import qcow2
 from tests.unit.images.workbench import Workbench
 from zave.errors import (
@@ -23,11 +23,6 @@ from zave.errors import (
     UsageError,
 )
 from zave.ports import Artifact
-
-
-@pytest.fixture
-def work(bench: Bench) -> Workbench:
-    return Workbench(bench)
 
 
 def test_a_built_image_is_found_again_and_not_built_twice(work: Workbench) -> None:
@@ -151,6 +146,35 @@ def test_a_base_that_the_image_does_not_know_is_told_before_anything_is_fetched(
         work.build(base="plan9")
     assert caught.value.resolution == "known are debian-12, ubuntu-24.04"
     assert work.bench.vendor.site.asked == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "problem", "package"),
+    [
+        (("qemu-img",), "qemu-img was not found", "qemu-utils"),
+        (("qemu-system-x86_64",), "qemu-system-x86_64 was not found", "qemu-system-x86"),
+        (
+            ("qemu-system-x86_64", "qemu-img"),
+            "qemu-system-x86_64 and qemu-img were not found",
+            "qemu-system-x86 and qemu-utils",
+        ),
+    ],
+)
+def test_a_missing_qemu_is_told_before_anything_is_fetched(
+    work: Workbench, gone: tuple[str, ...], problem: str, package: str
+) -> None:
+    for name in gone:
+        (work.bin / name).unlink()
+    with pytest.raises(ToolMissingError, match=problem) as caught:
+        work.build()
+    assert (caught.value.resolution or "").endswith(package)
+    assert work.bench.vendor.site.asked == []
+
+
+def test_an_ami_needs_no_qemu(work: Workbench) -> None:
+    for name in ("qemu-system-x86_64", "qemu-img"):
+        (work.bin / name).unlink()
+    work.workshop.require("k3s-base", "debian-12", builder="amazon-ebs")
 
 
 def test_a_missing_packer_is_told_before_anything_is_fetched(work: Workbench) -> None:
@@ -279,6 +303,41 @@ def test_what_a_killed_build_of_another_image_left_is_cleaned_too(work: Workbenc
     (other / "half").write_text("made")
     work.build()
     assert work.files("work") == []
+
+
+# stands in for a Packer of a zave that is gone: it holds the survivors file, as all that zave starts does
+_ORPHAN = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_SH)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("zave_lives", [False, True])
+def test_programs_of_a_killed_build_of_another_image_are_ended_and_a_living_ones_are_not(
+    work: Workbench, zave_lives: bool
+) -> None:
+    folder = work.bench.folder / "work"
+    other = folder / "qemu-k3s-base-debian-12-0123456789ab"
+    other.mkdir(parents=True)
+    with (folder / f"{other.name}.lock").open("w") as lock:
+        if zave_lives:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        orphan = subprocess.Popen(
+            [sys.executable, "-c", _ORPHAN, folder / f"{other.name}.survivors"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with orphan:
+            assert orphan.stdout is not None
+            orphan.stdout.readline()
+            work.build()
+            assert (orphan.poll() is None, other.exists()) == (zave_lives, zave_lives)
+            assert ("was cut off" in work.bench.say.text) is not zave_lives
+            orphan.kill()
 
 
 def waited_for(file: Path, builder: "subprocess.Popen[bytes]") -> list[int]:

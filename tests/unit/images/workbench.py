@@ -85,6 +85,8 @@ class Workbench:
         program = self.bin / "packer"
         program.write_text(FAKE.format(python=sys.executable))
         program.chmod(0o755)
+        for name in ("qemu-system-x86_64", "qemu-img"):
+            (self.bin / name).touch(mode=0o755)
         self.told()
         (self.image / "scripts").mkdir(parents=True)
         (self.image / "scripts" / "harden-os.sh").write_text("#!/bin/sh\n")
@@ -126,7 +128,8 @@ class Workbench:
             ),
             clock=self.bench.clock,
             interrupted=lambda: self.runner.interrupted,
-            accelerator=lambda: "tcg",
+            accelerator=lambda _: "tcg",
+            token=lambda: f"token-{self.builds() + 1}",
         )
 
     @property
