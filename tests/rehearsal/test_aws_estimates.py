@@ -74,3 +74,22 @@ def test_a_region_without_rates_is_not_free(stages: Stages, tmp_path: Path) -> N
     assert "Cost: NOT KNOWN" in shown
     assert "zave prices update" in shown
     assert "eks.cluster: no rate for ap-southeast-2" in shown
+
+
+def test_a_demo_that_stands_is_priced_for_its_own_life(stages: Stages) -> None:
+    lab = stages.begin("demo")
+    extended = lab.zave("extend", INSTANCE, "--ttl", "6d", "--rehearse", "-o", "json")
+    assert extended.exit_code == 0, extended.told()
+
+    def hours() -> float:
+        ended = lab.zave("plan", INSTANCE, "--rehearse", "-o", "json")
+        assert ended.exit_code == 0, ended.told()
+        told: float = ended.documents[0]["cost"]["ttl"]["hours"]
+        return told
+
+    # from the making of the demo, minutes before
+    assert hours() == pytest.approx(6 * 24, abs=1)
+    gone = lab.zave("down", INSTANCE, "--rehearse", "--yes", "-o", "json")
+    assert gone.exit_code == 0, gone.told()
+    # another life is one of the spec's default
+    assert hours() == 48

@@ -102,7 +102,9 @@ def scratch_plan(place: Place, actions: Sequence[PlannedAction] = ()) -> Plan:
             blueprint.tree.write()
         terraform = place.site.tools.terraform(root=root, log=scratch / "plan.log")
         terraform.init()
-        return terraform.plan()
+        found = terraform.plan()
+        # what stands has its price, whether or not anything changes
+        return found if place.site.tools.cloud is None else terraform.shown(found)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -126,15 +128,12 @@ def _beside(root: RootTemplate, place: Place) -> RootTemplate:
 
 
 def _cost(place: Place, changes: Plan) -> dict[str, Any]:
-    """The estimate for what will stand: from the plan, or from the last one where nothing changes."""
+    """The estimate for what will stand after the plan."""
     if place.spec.platform == "libvirt-k3s":
         return _nothing_to_pay()
-    from zave.platforms.aws_eks import priced_plan
+    from zave.platforms.aws_eks import lifetime, priced_plan
 
-    if not changes.document:
-        kept: dict[str, Any] | None = place.site.store.fact(place.instance, "estimate")
-        return kept or _nothing_to_pay()
-    ttl = place.site.ttl if place.site.ttl is not None else place.spec.ttl.default
+    ttl = lifetime(place.spec, place.site)
     return priced_plan(changes.document, place.spec, ttl=ttl, site=place.site).document()
 
 

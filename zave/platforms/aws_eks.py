@@ -57,6 +57,15 @@ def priced_plan(document: Mapping[str, Any], spec: "AwsSpec", *, ttl: float, sit
     )
 
 
+def lifetime(spec: "AwsSpec", site: Site) -> float:
+    """Seconds from making to end: as recorded once the switch is armed, before that as asked for."""
+    record = site.store.instance(site.instance)
+    # of one that the switch destroyed the end stays on record
+    if record is not None and record.phase != "destroyed" and record.expires_at is not None:
+        return (record.expires_at - record.created_at).total_seconds()
+    return spec.ttl.default if site.ttl is None else site.ttl
+
+
 def look_for(
     spec: "AwsSpec", *, instance: str, project: "Project", tools: Tools, store: StateStore
 ) -> list[Finding]:
@@ -163,7 +172,8 @@ class _Demo:
         """Tell and keep what a plan will cost, before it is applied."""
         if not plan.document:
             return
-        found = priced_plan(plan.document, self.spec, ttl=self.ttl, site=self.site)
+        ttl = lifetime(self.spec, self.site)
+        found = priced_plan(plan.document, self.spec, ttl=ttl, site=self.site)
         keep_estimate(self.site.store, self.site.instance, found.document())
         for warning in found.warnings:
             run.emit(Notice("warning" if "support" in warning else "info", warning, step=run.step))

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,10 @@ class Terraform:
             return Plan(path, digest, has_changes=False, destroy=destroy)
         return self._explained(Plan(path, digest, has_changes=True, destroy=destroy))
 
-    def apply(self, plan: Plan) -> ChangeCounts | None:
+    def apply(self, plan: Plan, *, parallelism: int | None = None) -> ChangeCounts | None:
         """Apply a plan saved by `plan`; Terraform's own count of what was done.
 
+        `parallelism` is how many things it may work on at once; as many as usual unless given.
         Raises StepFailedError when the file is not the one that was planned, PreconditionError when
         the disk is too full to write the state safely.
         """
@@ -145,7 +146,7 @@ class Terraform:
                 resolution="run the same command again: it makes a new plan",
             )
         self._require_space()
-        options = {**_CHANGING, "parallelism": self.parallelism}
+        options = {**_CHANGING, "parallelism": parallelism or self.parallelism}
         with _arguments("apply", options, str(plan.path)) as arguments:
             return self._shell.stream(arguments, limit=self.limits.apply).counts
 
@@ -195,6 +196,10 @@ class Terraform:
             limits=self.limits,
             secrets=self.secrets,
         )
+
+    def shown(self, plan: Plan) -> Plan:
+        """`plan` with its document, which one that changes nothing has not: what stands is in it."""
+        return plan if plan.document else replace(self._explained(plan), has_changes=plan.has_changes)
 
     def _explained(self, plan: Plan) -> Plan:
         with _arguments("show", _PRINTING, str(plan.path)) as arguments:
