@@ -102,6 +102,15 @@ def _identity(cloud: Cloud, caller: Caller, wanted: Wanted) -> Iterator[Finding]
 
 
 def _lifetime(caller: Caller, clock: Clock) -> Iterator[Finding]:
+    if caller.expires_at is None and caller.temporary:
+        yield Finding(
+            "credentials",
+            "warning",
+            "they are temporary and do not tell when they end; making a demo takes up to "
+            f"{_UP_TAKES.total_seconds() / 60:.0f} minutes",
+            "use a profile (AWS_PROFILE; `aws sso login`), or set AWS_CREDENTIAL_EXPIRATION beside the token",
+        )
+        return
     if caller.expires_at is None:
         yield Finding("credentials", "ok", "they do not end by themselves")
         return

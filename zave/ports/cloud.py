@@ -17,11 +17,15 @@ Mode = Literal["check", "destroy"]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who the credentials belong to; `expires_at` is None for ones that do not end by themselves."""
+    """Who the credentials belong to.
+
+    `expires_at` is None for ones that do not end by themselves, and for `temporary` ones that do not tell.
+    """
 
     account: str
     arn: str
     expires_at: datetime | None = None
+    temporary: bool = False
 
 
 @dataclass(frozen=True)

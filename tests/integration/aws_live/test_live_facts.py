@@ -122,6 +122,29 @@ def test_the_destroyer_takes_on_its_role_for_one_instance(cloud: LiveCloud, serv
     assert handed["AWS_REGION"] == REGION
 
 
+@pytest.mark.parametrize(
+    ("given", "temporary", "told"),
+    [
+        ({}, False, False),
+        ({"AWS_SESSION_TOKEN": "token"}, True, False),
+        ({"AWS_SESSION_TOKEN": "token", "AWS_CREDENTIAL_EXPIRATION": "2099-01-01T00:00:00Z"}, True, True),
+    ],
+)
+def test_a_session_token_is_temporary_whether_or_not_its_end_is_told(
+    api: Api,
+    server: MotoServer,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, str],
+    temporary: bool,
+    told: bool,
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    own = Api(region=REGION, endpoint_url=server.url, attempts=1)
+    caller = LiveCloud(own, clock=FakeClock()).caller()
+    assert (caller.temporary, caller.expires_at is not None) == (temporary, told)
+
+
 def test_without_a_role_programs_get_the_callers_own_credentials(api: Api) -> None:
     assert api.environment() == {
         "AWS_REGION": REGION,

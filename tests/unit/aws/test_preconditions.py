@@ -105,6 +105,15 @@ def test_credentials_must_last_as_long_as_the_making(minutes: int, enough: bool,
     assert missing(found(account)) == ([] if enough else ["credentials"])
 
 
+def test_temporary_credentials_that_do_not_tell_their_end_are_warned_of(account: Account) -> None:
+    account.caller = lambda: Caller(ACCOUNT, "arn:aws:sts::1:me", temporary=True)  # type: ignore[method-assign]
+    findings = found(account)
+    (finding,) = [each for each in findings if each.check == "credentials"]
+    assert (finding.level, "do not tell when they end" in finding.what) == ("warning", True)
+    assert "AWS_CREDENTIAL_EXPIRATION" in (finding.fix or "")
+    require(findings)
+
+
 def test_a_region_must_be_enabled_and_spot_needs_its_role(account: Account) -> None:
     assert missing(found(account, Facts(enabled=False))) == ["region"]
     assert missing(found(account, Facts(role=False))) == ["spot"]

@@ -157,6 +157,10 @@ class Api:
         ends = getattr(found, "_expiry_time", None)
         return ends.astimezone(UTC) if isinstance(ends, datetime) else None
 
+    def temporary(self) -> bool:
+        """Whether the credentials end at some time, known or not: those have a session token."""
+        return "AWS_SESSION_TOKEN" in self.environment()
+
     @contextmanager
     def told(self, service: str, operation: str) -> Iterator[None]:
         """Turn what botocore raises into zave's errors."""

@@ -47,7 +47,8 @@ class LiveCloud:
     def caller(self) -> Caller:
         """Who asks. Raises PreconditionError without usable credentials."""
         answer = self._api.call("sts", "get_caller_identity")
-        return Caller(answer["Account"], answer["Arn"], self._api.credentials_end())
+        ends, temporary = self._api.credentials_end(), self._api.temporary()
+        return Caller(answer["Account"], answer["Arn"], ends, temporary=temporary)
 
     @property
     def inventory(self) -> LiveInventory:
