@@ -145,6 +145,34 @@ def test_another_bucket_does_not_take_the_switch_over(demo_lab: AwsLab, tmp_path
     assert not [e for e in demo_lab.log(since=before) if e.verb in ("create", "update", "delete")]
 
 
+def test_what_somebody_altered_of_the_switch_is_told_and_nothing_is_armed_with_it(demo_lab: AwsLab) -> None:
+    """As tests/integration/aws_verbs has it of a real adapter."""
+    demo_lab.ok("rehearse", "faults", "add", "alter aws_iam_role_policy.*:delete-by-tag")
+    altered = "iam role policy zave-destroyer-us-east-1-123456789012:delete-by-tag (policy)"
+    told = demo_lab.zave("status", INSTANCE, "--rehearse", "-o", "json")
+    assert f"missing or altered: {altered}" in told.stderr, told.told()
+    assert not told.documents[0]["environments"][0]["switch"]["armed"]
+    (document,) = demo_lab.ok("account", "status").documents
+    assert (document["phase"], document["missing"]) == ("partial", [altered])
+    before = demo_lab.parts()
+    refused = demo_lab.zave("up", "aws-demo", "--name", "second", "--rehearse", "--yes", "-o", "json")
+    assert refused.exit_code == 5, refused.told()
+    assert altered in refused.told()
+    assert demo_lab.parts() == before
+    _ready(_setup(demo_lab))
+    assert demo_lab.status()["switch"]["armed"]
+
+
+@pytest.mark.parametrize("lost", ["aws_cloudwatch_metric_alarm", "aws_iam_policy", "aws_sqs_queue"])
+def test_each_part_that_is_gone_has_one_name(lost: str, account_lab: AwsLab) -> None:
+    with account_lab.world() as world:
+        name = next(thing.name for thing in world.things(provider="aws") if thing.type == lost)
+    account_lab.ok("rehearse", "lose", lost, name)
+    (document,) = account_lab.ok("account", "status").documents
+    assert len(document["missing"]) == 1, document["missing"]
+    _ready(_setup(account_lab))
+
+
 def test_removal_is_refused_while_a_demo_stands(demo_lab: AwsLab) -> None:
     before = demo_lab.log()[-1].seq
     refused = demo_lab.zave("account", "remove", "--rehearse", "--yes", "-o", "json")

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from zave.errors import UsageError
-from zave.rehearsal.fault_text import ANY_AWS, VERBS, Fault, Verb
+from zave.rehearsal.fault_text import ALTERED, ANY_AWS, VERBS, Fault, Verb
 
 GRAMMAR = """\
 fail create|update|delete|read TYPE [with "message"]
@@ -32,6 +33,7 @@ leave load-balancer|volume|interface|log-group|instance
 lose lock
 stale lock
 fail destroyer [with "message"]
+alter TYPE
 surge by N nodes
 keep finalizer KIND
 silent api
@@ -239,6 +241,13 @@ def _surge(words: _Words) -> Fault:
     return Fault(verb="surge", action="scale", type="cluster", factor=float(count))
 
 
+def _alter(words: _Words) -> Fault:
+    fault = _on("alter", "alter", words)
+    if not any(fnmatchcase(each, fault.type) for each in ALTERED):
+        raise words.refused(f"{fault.type!r} where the type of a standing part with settings should stand")
+    return fault
+
+
 def _keep(words: _Words) -> Fault:
     words.one_of("finalizer")
     kind, dot, name = words.matching(_TARGET, " or ".join(_KEPT)).group().partition(".")
@@ -270,6 +279,7 @@ _BODIES: dict[str, Callable[[_Words], Fault]] = {
     "lose": _lock("lose"),
     "stale": _lock("stale"),
     "surge": _surge,
+    "alter": _alter,
     "keep": _keep,
     "silent": _silent,
 }

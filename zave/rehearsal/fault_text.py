@@ -1,5 +1,6 @@
 """A fault of the simulated world, and the one line in which it is written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
@@ -23,10 +24,25 @@ Verb = Literal[
     "surge",
     "keep",
     "silent",
+    "alter",
 ]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 ANY_AWS = "aws_*"
 """The types of a fault that strikes all of AWS."""
+
+ALTERED: Mapping[str, str] = {
+    "aws_budgets_budget": "limit_amount",
+    "aws_cloudwatch_log_group": "retention_in_days",
+    "aws_cloudwatch_metric_alarm": "threshold",
+    "aws_codebuild_project": "build_timeout",
+    "aws_iam_policy": "policy",
+    "aws_iam_role": "assume_role_policy",
+    "aws_iam_role_policy": "policy",
+    "aws_s3_bucket_policy": "policy",
+    "aws_sns_topic_policy": "policy",
+    "aws_sqs_queue": "message_retention_seconds",
+}
+"""What somebody alters of a standing part: a setting that Terraform sets, and reads back."""
 
 # what a fault's action covers when it is one of these
 _COVERED: dict[str, tuple[str, ...]] = {
@@ -42,7 +58,7 @@ class Fault:
     """One fault. `type` and `name` are globs; `count` is None for ever; `seconds` are real ones.
 
     `action` is what is disturbed: create, update, delete, read, build, join, reconcile, pull, call, leave,
-    run, scale, release, ask, or several of them: `*` (what Terraform does), `change` (no reading), `any`.
+    run, scale, release, ask, alter, or several: `*` (what Terraform does), `change` (no reading), `any`.
     """
 
     verb: Verb
@@ -102,6 +118,7 @@ def _head(fault: Fault) -> str:
     if fault.verb == "throttle" and fault.type == ANY_AWS:
         return "throttle all"
     begins = {
+        "alter": "alter",
         "crash": f"crash provider on {fault.action}",
         "fill": "fill pool",
         "keep": "keep finalizer",

@@ -11,6 +11,7 @@ from typing import Any
 
 from zave.errors import StepFailedError
 from zave.ports.cloud import DestroyerRun, Machinery, Mode, Schedule
+from zave.rehearsal.alterations import altered, let_somebody_alter
 from zave.rehearsal.aws_family import Family
 from zave.rehearsal.builds import Builds, Launch
 from zave.rehearsal.ledger import Ledger
@@ -75,8 +76,9 @@ class SimulatedSwitchboard:
     # the standing parts
 
     def machinery(self) -> Machinery:
-        """Read the standing parts back."""
+        """Read the standing parts back, and compare them with what Terraform made."""
         self._ask("codebuild", "BatchGetProjects")
+        let_somebody_alter(self._world, self._standing())
         standing = self._standing()
         types = {thing.type for thing in standing}
         missing = [title for type_, title in _PARTS.items() if type_ not in types]
@@ -99,6 +101,7 @@ class SimulatedSwitchboard:
             for thing in standing
             if thing.type == _PROJECT and self._bucket not in (None, _told_bucket(thing))
         ]
+        missing += altered(self._world, standing, told=(*_PARTS, "aws_iam_role"))
         lost = (self._world.get_document(_UNDELIVERED, _QUEUE) or {}).get("count", 0)
         return Machinery(tuple(sorted(missing)), self._confirmed(standing), undelivered=lost)
 

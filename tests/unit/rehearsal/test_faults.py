@@ -69,6 +69,8 @@ WRITTEN = [
     ("fail destroyer 3 times", Fault("fail", "run", "destroyer", count=3)),
     ('fail destroyer with "no machine"', Fault("fail", "run", "destroyer", message="no machine")),
     ("surge by 2 nodes", Fault("surge", "scale", "cluster", factor=2)),
+    ("alter aws_iam_role_policy.*:run", Fault("alter", "alter", "aws_iam_role_policy", "*:run")),
+    ("alter aws_*_policy twice", Fault("alter", "alter", "aws_*_policy", count=2)),
     ("fill pool 3 times", Fault("fill", "create", "libvirt_volume", count=3)),
     (
         "fill pool default after 2 twice",
@@ -131,6 +133,8 @@ def test_fault_is_read_and_written_back(text: str, fault: Fault) -> None:
         ("stale state", "'state'"),
         ("surge by many nodes", "'many'"),
         ("surge by 3", "nodes or node is missing"),
+        ("alter aws_vpc", "'aws_vpc'"),
+        ("alter", "a type such as libvirt_domain is missing"),
         ("fail create libvirt_domain\nonce", "control characters"),
         ("fail create libvirt_domain\x1b[2J", "control characters"),
         ("leak " + "a" * 600, "longer than"),
