@@ -20,7 +20,11 @@ _MAX_REASONS = 10
 # where a running cloud-init says how it went: the same files in 22.4 and in 25, unlike its command line
 FIRST_BOOT = """
 if [ -e /run/cloud-init/disabled ]; then echo disabled
-elif [ -e /run/cloud-init/result.json ]; then echo finished; cat /run/cloud-init/result.json
+elif [ -e /run/cloud-init/result.json ]; then
+  # the script of the first boot ends with the marker; a machine of an earlier version has a token instead
+  if [ -e /var/lib/zave/first-boot ] || [ -e /etc/rancher/k3s/token ]; then echo finished
+  else echo unmarked; fi
+  cat /run/cloud-init/result.json
 else echo running; fi
 """
 
@@ -215,7 +219,7 @@ def first_boot(text: str) -> FirstBoot:
     word, _, document = text.partition("\n")
     if word == "running":
         return FirstBoot(False)
-    if word != "finished":
+    if word not in ("finished", "unmarked"):
         return FirstBoot(True, "cloud-init is switched off in this image")
     try:
         result = json.loads(document)["v1"]
@@ -226,7 +230,8 @@ def first_boot(text: str) -> FirstBoot:
         return FirstBoot(True, "cloud-init ended with errors", "\n".join(errors[:_MAX_REASONS]))
     if not datasource.startswith("DataSourceNoCloud"):
         return FirstBoot(True, f"cloud-init took {clean(datasource)[:80]}, not the seed of zave (NoCloud)")
-    return FirstBoot(True)
+    # unmarked: cloud-init was restarted under the script of the first boot, which goes on without it
+    return FirstBoot(word == "finished")
 
 
 def state(text: str) -> State:

@@ -3,10 +3,17 @@
 # alone: as root, by hand, from Packer or from cloud-init.
 set -eu
 umask 022
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
+# needrestart would end the cloud-init that a first boot runs this in (Ubuntu 22.04)
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 
-apt() { # first boots run apt of their own: wait for its lock
-  apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"
+apt() { # first boots run apt of their own: wait for its locks; apt itself waits for dpkg's alone
+  tries=1
+  case $1 in update | clean) tries=60 ;; esac
+  until apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ]; then return 1; fi
+    sleep 10
+  done
 }
 
 refresh() { # lists that are younger than an hour will do
@@ -67,7 +74,10 @@ END
 
 # k3s' own settings are in 90-k3s.conf and 91-k3s-pods.conf; forwarding and rp_filter belong to pod networking
 kernel() {
-  put 0644 /etc/sysctl.d/80-zave-hardening.conf <<'END'
+  # each kernel's own default, and the strictest that it knows
+  paranoid=3
+  if grep -qx ID=ubuntu /etc/os-release; then paranoid=4; fi
+  put 0644 /etc/sysctl.d/80-zave-hardening.conf <<END
 dev.tty.ldisc_autoload = 0
 fs.protected_fifos = 2
 fs.protected_hardlinks = 1
@@ -78,7 +88,7 @@ kernel.core_uses_pid = 1
 kernel.ctrl-alt-del = 0
 kernel.dmesg_restrict = 1
 kernel.kptr_restrict = 2
-kernel.perf_event_paranoid = 3
+kernel.perf_event_paranoid = $paranoid
 kernel.randomize_va_space = 2
 kernel.sysrq = 0
 kernel.unprivileged_bpf_disabled = 1

@@ -3,17 +3,30 @@
 # say what it was made from. Lynis comes for the measurement and goes with it.
 set -eu
 umask 022
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
+# needrestart would end the cloud-init that a first boot runs this in (Ubuntu 22.04)
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 
 folder=/var/tmp/zave-image
 
-apt() {
-  apt-get -q -y -o DPkg::Lock::Timeout=600 "$@"
+apt() { # first boots run apt of their own: wait for its locks; apt itself waits for dpkg's alone
+  tries=1
+  case $1 in update | clean) tries=60 ;; esac
+  until apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ]; then return 1; fi
+    sleep 10
+  done
 }
 
 refresh() { # lists that are younger than an hour will do
   if [ -z "$(find /run/zave-apt-lists -mmin -60 2>/dev/null)" ]; then apt update; fi
   touch /run/zave-apt-lists
+}
+
+newest() { # the kernel that the image boots: an update has brought it, and it does not run yet
+  for kernel in /boot/vmlinuz-*; do
+    if [ -e "$kernel" ]; then echo "${kernel#/boot/vmlinuz-}"; fi
+  done | sort -V | tail -n 1
 }
 
 word() { # word VALUE: nothing that JSON would have to escape
@@ -50,7 +63,7 @@ install -D -m 0644 /dev/stdin /etc/zave/image.json <<END
   "fingerprint": "$(word "${ZAVE_FINGERPRINT:-unknown}")",
   "source_checksum": "$(word "${ZAVE_SOURCE_CHECKSUM:-}")",
   "scripts_digest": "$(word "${ZAVE_SCRIPTS_DIGEST:-unknown}")",
-  "kernel": "$(word "$(uname -r)")",
+  "kernel": "$(word "$(newest)")",
   "hardening_index": ${index:?Lynis gave no hardening index},
   "lynis_version": "$(word "$version")"
 }

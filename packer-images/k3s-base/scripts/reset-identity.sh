@@ -2,6 +2,16 @@
 # The next boot is a machine's first: nothing of the build may survive it. Runs last.
 set -eu
 
+apt() { # first boots run apt of their own: wait for its locks; apt itself waits for dpkg's alone
+  tries=1
+  case $1 in update | clean) tries=60 ;; esac
+  until apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ]; then return 1; fi
+    sleep 10
+  done
+}
+
 # what cloud-init wrote for the machine that built
 cloud-init clean --logs --seed
 rm -rf /var/lib/cloud/*
@@ -21,7 +31,7 @@ done
 journalctl --relinquish-var
 rm -rf /var/tmp/zave-image /var/log/journal/* /var/log/audit/* /var/log/apt/* /var/log/unattended-upgrades/*
 find /var/log -type f -exec truncate -s 0 {} +
-apt-get clean
+apt clean
 rm -rf /var/lib/apt/lists/*
 sync
 # so that the image on the host shrinks to what is in use

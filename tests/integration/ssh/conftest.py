@@ -71,9 +71,15 @@ class Guest:
         self.new_host_key()
         self.console = self.told(self.public_key())
 
-    def first_boot(self, result: str | None) -> None:
+    def first_boot(self, result: str | None, *, ended: bool = True) -> None:
+        """What cloud-init says of it, and whether its script came to its end."""
         file = self.folder / "run/cloud-init/result.json"
         file.unlink(missing_ok=True)
+        marker = self.folder / "var/lib/zave/first-boot"
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.unlink(missing_ok=True)
+        if ended:
+            marker.touch()
         if result is not None:
             file.write_text(result)
 

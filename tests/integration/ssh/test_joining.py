@@ -108,6 +108,21 @@ def test_a_machine_waits_for_its_first_boot_and_tells_why_it_failed(lab: Any) ->
     assert "\x07" not in str(caught.value.details)
 
 
+def test_a_cloud_init_that_was_restarted_does_not_speak_for_the_script_of_the_first_boot(lab: Any) -> None:
+    """It says that it ended well: it did not run the script a second time, which goes on, or was cut off."""
+    worker = lab.guests["lab-worker-1"]
+    ended_well = json.dumps({"v1": {"datasource": "DataSourceNoCloud", "errors": []}})
+    worker.first_boot(ended_well, ended=False)
+    with pytest.raises(StepFailedError, match="lab-worker-1: cloud-init did not end within 15 s"):
+        join(lab)
+    assert not lab.leader.file(TOKEN).exists()
+    worker.first_boot(ended_well)
+    join(lab)
+    # a machine of an earlier version, which wrote no marker: it has its token
+    worker.first_boot(ended_well, ended=False)
+    join(lab)
+
+
 def test_files_of_an_artifacts_folder_are_copied_whole_and_once(lab: Any, tmp_path: Path) -> None:
     folder = tmp_path / "artifacts"
     folder.mkdir()
