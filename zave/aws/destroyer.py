@@ -24,7 +24,7 @@ from zave.aws.lives import lives_elsewhere
 from zave.aws.locks import STALE_AFTER, RunLock, Worker
 from zave.aws.settlement import leak_error, settlement
 from zave.aws.state import look_at_state, put_state_away
-from zave.aws.state_lock import state_locks, wait_for_state_lock
+from zave.aws.state_lock import Belief, state_locks, wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended, still_to_come
 from zave.clock import Clock, rfc3339
@@ -227,7 +227,6 @@ class Destroyer:
         self.gear.say(f"the expiry was moved to {rfc3339(now.first_fire_at)}")
         return True
 
-            say=self.gear.say,
     def _lock(self) -> RunLock:
         return RunLock(
             self._bucket,
@@ -235,6 +234,7 @@ class Destroyer:
             instance=self._instance,
             worker=Worker(self.run, "destroyer", f"destroyer {self.run}"),
             dead=lambda holding: holding.work == "destroyer" and run_ended(self._cloud, holding.id),
+            say=self.gear.say,
         )
 
     def _take(self, lock: RunLock) -> None:
@@ -261,7 +261,7 @@ class Destroyer:
                 self._cloud,
                 self._clock,
                 instance=self._instance,
-                longest_apply=self.bundle.facts.longest_apply,
+                belief=Belief(self.bundle.facts.longest_apply),
                 say=self.gear.say,
                 beat=lock.beat,
             )

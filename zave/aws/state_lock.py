@@ -5,7 +5,7 @@ any case: it stays when its holder died and the spec was changed to the table.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -27,6 +27,29 @@ class StateLock:
     since: datetime | None
 
 
+@dataclass(frozen=True)
+class Ended:
+    """Terraforms that are certainly over: `who` they were to their locks, and when they may have locked."""
+
+    who: str
+    spans: Sequence[tuple[datetime, datetime]]
+
+    def held(self, lock: StateLock) -> bool:
+        """Whether `lock` is of one of them."""
+        created = _created(lock.content)
+        if created is None or _field(lock.content, "Who") != self.who:
+            return False
+        return any(begun <= created <= over for begun, over in self.spans)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How long a lock is believed: `longest_apply` seconds, and not at all if it is of one that `ended`."""
+
+    longest_apply: float
+    ended: Ended = Ended("", ())
+
+
 def state_locks(cloud: Cloud, instance: str) -> list[StateLock]:
     """The locks that somebody holds on the instance's state. Raises what the cloud raises."""
     held = (place.held() for place in _places(cloud, instance))
@@ -38,13 +61,13 @@ def wait_for_state_lock(
     clock: Clock,
     *,
     instance: str,
-    longest_apply: float,
+    belief: Belief,
     say: Callable[[str], None],
     beat: Callable[[], None],
 ) -> None:
-    """Let a Terraform finish that may still write; break a lock that is older than any apply.
+    """Let a Terraform finish that may still write; break a lock that no Terraform can hold any more.
 
-    What was broken is kept as evidence. `longest_apply` in seconds; `beat` is called while waiting.
+    What was broken is kept as evidence. `beat` is called while waiting.
     """
     for place in _places(cloud, instance):
         seen, seen_at, told = None, clock.now(), False
@@ -53,9 +76,11 @@ def wait_for_state_lock(
             if lock != seen:
                 seen, seen_at, told = lock, now, False
             age = (now - _since(lock, seen_at)).total_seconds()
-            left = longest_apply - age
+            dead = belief.ended.held(lock)
+            left = 0.0 if dead else belief.longest_apply - age
             if left <= 0 and _break(cloud.bucket, place, lock, instance=instance, at=now):
-                say(f"broke Terraform's lock, {age / 60:.0f} minutes old: {_told(lock.content)}")
+                whose = "left by a Terraform that was killed" if dead else f"{age / 60:.0f} minutes old"
+                say(f"broke Terraform's lock, {whose}: {_told(lock.content)}")
                 continue
             if left > 0 and not told:
                 say(f"waiting for a Terraform that holds the state: {_told(lock.content)}")
@@ -137,10 +162,18 @@ def _break(bucket: Bucket, place: _Place, lock: StateLock, *, instance: str, at:
     return False
 
 
-def _created(content: bytes) -> datetime | None:
+def _field(content: bytes, name: str) -> object:
     try:
-        return from_rfc3339(json.loads(content)["Created"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return json.loads(content)[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _created(content: bytes) -> datetime | None:
+    told = _field(content, "Created")
+    try:
+        return from_rfc3339(told) if isinstance(told, str) else None
+    except (ValueError, OverflowError):
         return None
 
 

@@ -14,7 +14,7 @@ from zave.aws.lives import lives_elsewhere
 from zave.aws.locks import LONGEST_APPLY, RunLock, Work, Worker
 from zave.aws.settlement import settlement
 from zave.aws.state import put_state_away
-from zave.aws.state_lock import wait_for_state_lock
+from zave.aws.state_lock import Belief, wait_for_state_lock
 from zave.aws.sweep import Sweep, Swept, belongs, read_baseline
 from zave.aws.switch import run_ended
 from zave.clock import rfc3339
@@ -23,6 +23,7 @@ from zave.cost.ledger import keep_spans, settle
 from zave.cost.meter import usd_per_hour
 from zave.errors import NoBucketError
 from zave.lifecycle.cleanup import beating, note_going, tell_aside
+from zave.lifecycle.ended_applies import ended_terraforms
 from zave.lifecycle.inventory import GOING
 from zave.lifecycle.learn import mark_undone
 from zave.lifecycle.run import Run
@@ -61,14 +62,16 @@ class CloudCleanup:
         self._lock.acquire()
         try:
             with beating(run, self._lock.beat):
-                wait_for_state_lock(
-                    self.cloud,
-                    self.site.tools.clock,
-                    instance=self.site.instance,
-                    longest_apply=LONGEST_APPLY,
-                    say=run.notice,
-                    beat=self._lock.beat,
-                )
+                # what is waited for may take as long as an apply: nobody who wants to stop waits along
+                with run.changing_nothing():
+                    wait_for_state_lock(
+                        self.cloud,
+                        self.site.tools.clock,
+                        instance=self.site.instance,
+                        belief=Belief(LONGEST_APPLY, ended_terraforms(self.site.folder, own=run.id)),
+                        say=run.notice,
+                        beat=self._lock.beat,
+                    )
                 yield
         finally:
             self._lock.release()

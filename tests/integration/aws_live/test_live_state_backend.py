@@ -21,7 +21,7 @@ from zave.aws.keys import state_key, state_lock_key
 from zave.aws.live.api import Api
 from zave.aws.live.cloud import LiveCloud
 from zave.aws.state import look_at_state, put_state_away, replace_state
-from zave.aws.state_lock import state_locks, wait_for_state_lock
+from zave.aws.state_lock import Belief, state_locks, wait_for_state_lock
 
 _ROOT = """
 terraform {
@@ -156,7 +156,7 @@ def test_a_lock_that_a_killed_terraform_left_is_waited_for_and_then_broken(
         cloud,
         clock,
         instance="demo",
-        longest_apply=1800,
+        belief=Belief(1800),
         say=said.append,
         beat=lambda: beats.append(clock.now()),
     )

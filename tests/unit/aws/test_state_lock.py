@@ -11,11 +11,12 @@ import pytest
 from tests.unit.aws.memory import Account, FakeLockTable
 from zave.aws.keys import state_key, state_lock_key
 from zave.aws.state import put_state_away, replace_state
-from zave.aws.state_lock import state_locks, wait_for_state_lock
+from zave.aws.state_lock import Belief, Ended, state_locks, wait_for_state_lock
 from zave.clock import rfc3339
 
 LONGEST = 1800
 STATE = state_key("demo")
+NOBODY = Ended("", ())
 
 
 @dataclass
@@ -50,13 +51,13 @@ class Terraform:
         assert self.account.lock_table is not None
         return self.account.lock_table
 
-    def wait(self) -> None:
+    def wait(self, ended: Ended = NOBODY) -> None:
         """Wait for it, as a teardown does."""
         wait_for_state_lock(
             self.account,
             self.account.clock,
             instance="demo",
-            longest_apply=LONGEST,
+            belief=Belief(LONGEST, ended),
             say=self.said.append,
             beat=lambda: self.beats.append(self.account.clock.now()),
         )
@@ -214,3 +215,30 @@ def test_a_state_that_is_put_away_is_kept_and_has_no_digest_left(account: Accoun
     assert STATE not in account.bucket.objects
     assert table.digests == set()
     assert len(account.bucket.list("instances/demo/old-states/")) == 1
+
+
+def test_a_lock_of_a_terraform_that_was_killed_is_broken_at_once(
+    terraform: Terraform, account: Account
+) -> None:
+    content = terraform.lock()
+    begun = account.clock.now()
+    minute = timedelta(minutes=1)
+    terraform.wait(Ended("me", [(begun - minute, begun + minute)]))
+    assert account.clock.now() == begun
+    assert "left by a Terraform that was killed" in terraform.said[-1]
+    assert (terraform.evidence(), state_locks(account, "demo")) == ([content], [])
+
+
+@pytest.mark.parametrize(
+    ("who", "minutes"),
+    [("you", (-1, 1)), ("me", (-9, -1)), ("me", (1, 9))],
+    ids=["somebody else's", "locked after it ended", "locked before it began"],
+)
+def test_a_lock_that_may_be_somebody_elses_is_waited_for(
+    terraform: Terraform, account: Account, who: str, minutes: tuple[int, int]
+) -> None:
+    terraform.lock()
+    begun = account.clock.now()
+    first, last = (begun + timedelta(minutes=each) for each in minutes)
+    terraform.wait(Ended(who, [(first, last)]))
+    assert account.clock.now() - begun == timedelta(seconds=LONGEST)

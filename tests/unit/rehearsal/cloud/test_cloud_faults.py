@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zave.aws.state_lock import state_locks, wait_for_state_lock
+from zave.aws.state_lock import Belief, state_locks, wait_for_state_lock
 from zave.rehearsal.bucket import bucket_folder
 from zave.rehearsal.viewpoint import Viewpoint
 from zave.rehearsal.world import World, WorldError
@@ -135,7 +135,7 @@ def test_where_a_table_locks_a_lost_lock_stays_in_it_until_it_is_broken(
 
     begun, said = world.clock.now(), list[str]()
     wait_for_state_lock(
-        cloud, world.clock, instance="demo", longest_apply=1800, say=said.append, beat=lambda: None
+        cloud, world.clock, instance="demo", belief=Belief(1800), say=said.append, beat=lambda: None
     )
     assert (world.clock.now() - begun).total_seconds() == pytest.approx(60 * minutes, abs=1)
     assert said[-1].startswith("broke Terraform's lock")
