@@ -1,5 +1,5 @@
 # The most that any role of the switch can ever do, whatever a policy says: look, delete, and start the
-# destroyer. Nothing in it makes anything that costs money.
+# destroyer. Nothing in it makes anything that costs money: a schedule alone, which starts the destroyer again.
 resource "aws_iam_policy" "boundary" {
   name        = "zave-boundary-${local.here}"
   path        = local.iam_path
@@ -24,7 +24,7 @@ resource "aws_iam_policy" "boundary" {
         # the destroyer's own schedule must go on firing, whatever somebody made of it meanwhile
         Sid      = "KeepFiring"
         Effect   = "Allow"
-        Action   = ["scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
+        Action   = ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"]
         Resource = "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/*"
       },
       {

@@ -55,6 +55,7 @@ locals {
     "s3:GetBucketTagging",
     "s3:ListAllMyBuckets",
     "scheduler:GetSchedule",
+    "scheduler:GetScheduleGroup",
     "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
     "scheduler:ListTagsForResource",
@@ -257,6 +258,13 @@ resource "aws_iam_role_policy" "delete_by_name" {
             "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}",
             "${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}.warn-*",
           ]
+        },
+        {
+          # one that somebody deleted in the middle of a destroy is made anew: half an instance is left
+          Sid      = "OwnScheduleAgain"
+          Effect   = "Allow"
+          Action   = ["scheduler:CreateSchedule"]
+          Resource = ["${local.arn.scheduler}:schedule/${aws_scheduler_schedule_group.this.name}/${local.instance}"]
         },
         {
           # who sets a schedule passes it its role

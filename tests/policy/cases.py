@@ -217,7 +217,7 @@ def _switch() -> Iterator[Case]:
             [schedule.format(g=group, i=each) for each in OTHERS]
             + [schedule.format(g="default", i=INSTANCE)],
         )
-        for action in ("scheduler:DeleteSchedule", "scheduler:UpdateSchedule")
+        for action in ("scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule")
     ]
     # announcements of the end
     warning = schedule.format(g=group, i=f"{INSTANCE}.warn-20261123T120000Z")
@@ -326,6 +326,7 @@ def _itself() -> Iterator[Case]:
 def _boundary() -> Iterator[Case]:
     """What no policy of these roles could ever allow."""
     theirs = [
+        ("scheduler:CreateSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/x"),
         ("scheduler:UpdateSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/x"),
         ("scheduler:DeleteSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/x"),
         ("iam:DeleteRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
@@ -337,10 +338,7 @@ def _boundary() -> Iterator[Case]:
         ("sns:Publish", f"arn:aws:sns:{REGION}:{ACCOUNT}:theirs"),
         ("ec2:RunInstances", "*"),
         ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/zave/demo/x"),
-        (
-            "scheduler:CreateSchedule",
-            f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/zave-switch-{ACCOUNT}/x",
-        ),
+        ("scheduler:CreateScheduleGroup", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/x"),
     ]
     for action, resource in theirs:
         yield Case("boundary", (Request(action, resource),), allowed=False)

@@ -40,7 +40,8 @@ def table() -> Mapping[str, Any]:
 def looks() -> frozenset[str]:
     """Every call that changes nothing: of Terraform's refresh, and of the sweep's lists."""
     rows = [row["looks"] for row in table()["types"].values()]
-    return _all([*rows, *table()["data"].values(), listing(), table()["switch_looks"]])
+    switch = [*table()["switch_looks"], *table()["switch_looks_at_times"]]
+    return _all([*rows, *table()["data"].values(), listing(), switch])
 
 
 def ends() -> frozenset[str]:

@@ -3,9 +3,10 @@
 The laptop works, extends, and dies at any step; Terraform's state is lost, its lock stays; the cluster is
 half gone; destroyers fail, die and meet each other, on machines with wrong clocks. Whatever comes:
 nothing is touched before the expiry, the schedule outlives every failure and runs only what was proven, and
-k failed fires after the expiry the instance is gone 45 + 30 k minutes after it.
+k failed fires after the expiry the instance is gone 45 + 30 k minutes after it, and what builds were queued.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -47,6 +48,8 @@ class SwitchMachine(RuleBasedStateMachine):
         self.failures = 0
         self.fail_next: list[Callable[[], None]] = []
         self.skew = 0.0
+        self.queued = timedelta()
+        self.waited = timedelta()
         self.laptop: Iterator[None] | None = None
         self.neighbours = {item.id for item in self.account.make("other")}
         self.over = False
@@ -176,11 +179,14 @@ class SwitchMachine(RuleBasedStateMachine):
         except BaseException:
             # laptop and destroyer died at once: what the schedule says counts
             if self.schedule is not None and self.schedule != before:
-                self.promised, self.failures = self.expiry, 0
+                self.lives_until(self.expiry)
             raise
-        self.failures = 0
-        self.promised = after.first_fire_at
+        self.lives_until(after.first_fire_at)
         assert after.first_fire_at >= until
+
+    def lives_until(self, expiry: datetime) -> None:
+        """The end is another one now: what failed or waited before counts for nothing."""
+        self.promised, self.failures, self.waited = expiry, 0, timedelta()
 
     # bad luck
 
@@ -209,6 +215,10 @@ class SwitchMachine(RuleBasedStateMachine):
     @rule(minutes=st.sampled_from([-120, -10, -1, 1, 10, 120]))
     def clocks_of_builds_are_wrong(self, minutes: int) -> None:
         self.skew = minutes * 60.0
+
+    @rule(minutes=st.sampled_from([0, 1, 40]))
+    def builds_are_queued(self, minutes: int) -> None:
+        self.queued = timedelta(minutes=minutes)
 
     @precondition(lambda self: not self.over)
     @rule(
@@ -256,7 +266,7 @@ class SwitchMachine(RuleBasedStateMachine):
             later = replace(before, first_fire_at=self.account.clock.now() + timedelta(hours=hours))
             self.account.switchboard.set["demo"] = later
             if holder is None or holder.work != "destroyer":
-                self.promised, self.failures = later.first_fire_at, 0
+                self.lives_until(later.first_fire_at)
 
         chosen = {"fire": fire, "extend": lambda: self.extend(hours), "cut off": cut_off}[what]
 
@@ -313,14 +323,16 @@ class SwitchMachine(RuleBasedStateMachine):
             self.during = None
         if self.failing:
             self.fail_next.pop()()
-        result = account.fire("demo", skew=self.skew)
+        # while it waits for a machine of CodeBuild's, the schedule goes on firing
+        self.waited += _HALF_HOUR * math.ceil(self.queued / _HALF_HOUR)
+        result = account.fire("demo", skew=self.skew, queued=self.queued.total_seconds())
         account.at_call.clear()
         account.dead, account.terraform_fails = False, False
         account.inventory.reachable = True
         account.inventory.refuse.clear()
         if self.schedule is not None and self.expiry != self.promised:
             # an `extend` died half-way: what the schedule says counts
-            self.promised, self.failures = self.expiry, 0
+            self.lives_until(self.expiry)
         elif isinstance(result, PreconditionError) and self.promised > account.clock.now():
             pass  # extended between the fire and its first look at the schedule
         elif self.failing:
@@ -351,7 +363,7 @@ class SwitchMachine(RuleBasedStateMachine):
     def gone_in_time(self) -> None:
         if self.over or not self.account.switchboard.set:
             return
-        limit = self.promised + _GONE_BY + self.failures * _HALF_HOUR
+        limit = self.promised + _GONE_BY + self.failures * _HALF_HOUR + self.waited
         if self.account.clock.now() > limit:
             assert not self.standing, f"{self.standing} after {limit} with {self.failures} failures"
 
@@ -362,6 +374,7 @@ class SwitchMachine(RuleBasedStateMachine):
         self.laptop = None
         while not self.over:
             limit = self.promised + _GONE_BY + (self.failures + len(self.fail_next)) * _HALF_HOUR
+            limit += self.waited
             self.passes(30)
             self.gone_in_time()
             assert self.account.clock.now() < limit + 2 * timedelta(hours=1)

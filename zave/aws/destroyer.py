@@ -42,8 +42,8 @@ LONGEST_TAKING_BACK = timedelta(minutes=20)
 
 # how often a lock is looked at, in seconds of the world's time
 _POLL = 30.0
-# start-up of a build is no skew of its clock
-_START_UP = 120.0
+# seconds that a clock may be wrong without a word: the cloud tells whole ones
+_UNTOLD = 5.0
 
 
 class TerraformFactory(Protocol):
@@ -118,7 +118,6 @@ class Destroyer:
     def __post_init__(self) -> None:
         self._instance = self.bundle.facts.instance
         self._cloud = self.gear.cloud
-        self._started_at = self._told_start()
         self._clock = self._cloud_time()
 
     def check(self) -> dict[str, Any]:
@@ -176,20 +175,15 @@ class Destroyer:
 
     # before anything is touched
 
-    def _told_start(self) -> datetime | None:
-        """When the cloud says that this run started: its clock, not this machine's."""
-        try:
-            return self._cloud.switchboard.run(self.run).started_at
-        except StepFailedError:
-            return None  # started by hand
-
     def _cloud_time(self) -> Clock:
-        if self._started_at is None:
+        # asked now: when a build is said to have started it was submitted, and may have been queued since
+        try:
+            skew = self._cloud.now() - self.gear.clock.now()
+        except StepFailedError as error:
+            self.gear.say(f"{error.brief}: going by this machine's clock")
             return self.gear.clock
-        skew = self._started_at - self.gear.clock.now()
-        if abs(skew.total_seconds()) < _START_UP:
-            return self.gear.clock
-        self.gear.say(f"this machine's clock is off by {-skew.total_seconds():.0f} s: using the cloud's")
+        if abs(skew.total_seconds()) >= _UNTOLD:
+            self.gear.say(f"this machine's clock is off by {-skew.total_seconds():.0f} s: using the cloud's")
         return CloudTime(self.gear.clock, skew=skew)
 
     def _require_account(self) -> None:
@@ -211,8 +205,7 @@ class Destroyer:
                 f"{self._instance} has no switch, so no expiry: nothing was touched",
                 resolution=f"zave down {self._instance} takes it down, zave up {self._instance} arms it",
             )
-        now = self._started_at or self._clock.now()
-        if now < schedule.first_fire_at:
+        if self._clock.now() < schedule.first_fire_at:
             raise PreconditionError(
                 f"{self._instance} lives until {rfc3339(schedule.first_fire_at)}: nothing was touched",
                 resolution=f"zave down {self._instance} takes it down before that",

@@ -223,6 +223,10 @@ class Cloud(Protocol):
         """Who asks. Raises PreconditionError without usable credentials."""
         ...
 
+    def now(self) -> datetime:
+        """The cloud's own time, to the second. Raises StepFailedError where it does not tell."""
+        ...
+
     @property
     def inventory(self) -> Inventory:
         """What exists in the account, whoever made it; owners and standing parts marked."""

@@ -57,6 +57,11 @@ class SimulatedCloud:
             arn = f"arn:aws:iam::{self._account}:user/rehearsal"
         return Caller(account=self._account, arn=arn)
 
+    def now(self) -> datetime:
+        """The world's time: no machine's clock, however wrong, changes it."""
+        self._gate.ask("sts", "GetCallerIdentity")
+        return datetime.fromtimestamp(int(self._world.clock.timestamp()), UTC)
+
     @property
     def inventory(self) -> SimulatedInventory:
         """What exists in the account."""

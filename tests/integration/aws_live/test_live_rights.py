@@ -69,18 +69,20 @@ def demo(cloud: LiveCloud, server: MotoServer, clock: FakeClock, tmp_path: Path)
     return Recorded(server, clock, tmp_path)
 
 
+def _let_time_pass(demo: Demo, api: Api) -> None:
+    """Time cannot be passed in moto: the expiry is moved to where the cloud's clock is already."""
+    now = api.call("scheduler", "get_schedule", GroupName=PARTS.group, Name="demo")
+    names = ("GroupName", "Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    past = demo.clock.now() - timedelta(minutes=4)
+    kept = {name: now[name] for name in names}
+    api.call("scheduler", "update_schedule", StartDate=past, State="ENABLED", **kept)
+
+
 def test_the_table_of_the_destroyers_rights_is_what_it_calls(demo: Recorded, api: Api) -> None:
     demo.clock.moment = datetime.now(UTC).replace(microsecond=0)
     arm(demo, demo.clock, instance="demo", term=Term(2 * HOUR), bundle=demo.packed())
     Leftovers(api, "demo", tags=TAGS).make()
-    # its time is over, and somebody has switched its schedule off meanwhile
-    now = api.call("scheduler", "get_schedule", GroupName=PARTS.group, Name="demo")
-    kept = {
-        name: now[name]
-        for name in ("GroupName", "Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-    }
-    past = demo.clock.now() - timedelta(minutes=4)
-    api.call("scheduler", "update_schedule", StartDate=past, State="ENABLED", **kept)
+    _let_time_pass(demo, api)
     fired = demo.switchboard.start("demo", mode="destroy")
     assert (fired.state, fired.reason) == ("succeeded", "")
 
@@ -93,3 +95,35 @@ def test_the_table_of_the_destroyers_rights_is_what_it_calls(demo: Recorded, api
         *table()["switch_at_times"],
         *table()["lock_table"],
     }
+
+
+class _Meddling(list[str]):
+    """Hears what a destroyer says; at its first deletion somebody deletes its schedule."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__()
+        self._api = api
+
+    def append(self, text: str) -> None:
+        if text.startswith("sweep: deleting") and not any(each.startswith("sweep:") for each in self):
+            self._api.call("scheduler", "delete_schedule", GroupName=PARTS.group, Name="demo")
+        super().append(text)
+
+
+def test_a_schedule_that_is_deleted_in_the_middle_of_a_destroy_is_made_again(
+    demo: Recorded, api: Api, server: MotoServer
+) -> None:
+    demo.clock.moment = datetime.now(UTC).replace(microsecond=0)
+    arm(demo, demo.clock, instance="demo", term=Term(2 * HOUR), bundle=demo.packed())
+    Leftovers(api, "demo", tags=TAGS).make()
+    _let_time_pass(demo, api)
+    demo.said = _Meddling(api)
+    server.refuse("ec2:DeleteVolume", code="UnauthorizedOperation", status=403, times=99)
+    fired = demo.switchboard.start("demo", mode="destroy")
+    assert fired.state == "failed"
+    # something is left: it fires again, as soon as it can
+    again = demo.switchboard.schedule("demo")
+    assert again is not None
+    assert again.first_fire_at <= datetime.now(UTC) + timedelta(minutes=30)
+    assert {"scheduler:GetScheduleGroup", "scheduler:CreateSchedule"} <= demo.recorder.made
+    assert demo.recorder.made - (looks() | ends() | switching()) == {"sts:GetCallerIdentity"}

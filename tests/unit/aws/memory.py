@@ -328,6 +328,9 @@ class Account:
     def caller(self) -> Caller:
         return Caller(self.account, f"arn:aws:iam::{self.account}:role/me")
 
+    def now(self) -> datetime:
+        return self.clock.now().replace(microsecond=0)
+
     @property
     def bucket(self) -> FakeBucket:
         if not self.set_up:
@@ -394,8 +397,10 @@ class Account:
     def instance_of(root: Path) -> str:
         return (root / "main.tf").read_text().split()[1]
 
-    def fire(self, instance: str, *, skew: float = 0.0) -> Verdict | ZaveError | DiedError | None:
-        """What the schedule does when it fires; None when there is none."""
+    def fire(
+        self, instance: str, *, skew: float = 0.0, queued: float = 0.0
+    ) -> Verdict | ZaveError | DiedError | None:
+        """What the schedule does when it fires, `queued` seconds later; None when there is none."""
         schedule = self.switchboard.set.get(instance)
         if schedule is None:
             return None
@@ -403,6 +408,8 @@ class Account:
 
         def launch(run: DestroyerRun, schedule: Schedule) -> str:
             archive = self.stored.objects[schedule.bundle][0]
+            if queued:
+                self.clock.sleep(queued)
             try:
                 results.append(self.destroyer(run.id, archive, skew=skew).destroy())
             except ZaveError as error:

@@ -74,25 +74,6 @@ def test_a_second_before_the_expiry_nothing_is_touched(armed: Account) -> None:
     assert armed.bucket.objects == before
 
 
-@pytest.mark.parametrize("skew", [-7200, -90, 90, 7200])
-def test_a_wrong_clock_neither_destroys_early_nor_lets_live(skew: int, armed: Account) -> None:
-    armed.clock.sleep(TTL - 60)
-    assert isinstance(armed.fire("demo", skew=skew), PreconditionError)
-    assert not armed.inventory.deleted
-    armed.clock.sleep(60)
-    result = armed.fire("demo", skew=skew)
-    assert isinstance(result, Verdict)
-    assert result.outcome == "destroyed"
-
-
-def test_a_run_by_hand_goes_by_its_own_clock(armed: Account) -> None:
-    archive = armed.bucket.objects[armed.switchboard.set["demo"].bundle][0]
-    with pytest.raises(PreconditionError):
-        armed.destroyer("by-hand", archive).destroy()
-    armed.clock.sleep(TTL)
-    assert armed.destroyer("by-hand", archive).destroy().outcome == "destroyed"
-
-
 # after it
 
 

@@ -1,5 +1,7 @@
 """An AWS account by boto3, as the ports of `zave/ports/cloud.py` show one."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Literal
 
@@ -11,7 +13,9 @@ from zave.aws.live.parts import Parts
 from zave.aws.live.switchboard import SchedulerSwitchboard
 from zave.aws.preconditions import wrong_account
 from zave.clock import Clock
+from zave.errors import StepFailedError
 from zave.ports.cloud import Caller
+from zave.text import clean
 
 DEFAULT_BUCKET = "zave-state-{account}"
 
@@ -49,6 +53,15 @@ class LiveCloud:
         answer = self._api.call("sts", "get_caller_identity")
         ends, temporary = self._api.credentials_end(), self._api.temporary()
         return Caller(answer["Account"], answer["Arn"], ends, temporary=temporary)
+
+    def now(self) -> datetime:
+        """The time in the head of an answer. Raises StepFailedError where there is none."""
+        answer = self._api.call("sts", "get_caller_identity")
+        told = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
+        try:
+            return parsedate_to_datetime(told).astimezone(UTC)
+        except ValueError as error:
+            raise StepFailedError("AWS did not tell the time", details=f"Date: {clean(told)}") from error
 
     @property
     def inventory(self) -> LiveInventory:
