@@ -1,5 +1,6 @@
 """The one error boundary: turns whatever went wrong into a message and an exit status."""
 
+import errno
 import os
 import re
 import sys
@@ -17,31 +18,59 @@ MAX_DETAIL_LINES = 30
 MAX_LINE = 500
 
 
-class WatchedStdout:
-    """stdout that knows whether anything was said on it: programs get a document or an error."""
+class Lasting:
+    """A stream that outlives its terminal: what is said after that was closed is lost, and no error."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.used = False
 
     def write(self, text: str) -> int:
-        """Write `text` and remember it."""
-        self.used = True
-        return self.stream.write(text)
+        """Write `text`."""
+        try:
+            return self.stream.write(text)
+        except OSError as error:
+            _forgive_closed_terminal(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        try:
+            self.stream.flush()
+        except OSError as error:
+            _forgive_closed_terminal(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
 
+class WatchedStdout(Lasting):
+    """stdout that knows whether anything was said on it: programs get a document or an error."""
+
+    used = False
+
+    def write(self, text: str) -> int:
+        """Write `text` and remember it."""
+        self.used = True
+        return super().write(text)
+
+
+def _forgive_closed_terminal(error: OSError) -> None:
+    # termios(3): a terminal that was hung up answers EIO
+    if error.errno != errno.EIO:
+        raise error
+
+
 def guarded(run: Callable[[], object], *, line: Sequence[str], given: Given) -> int:
     """Run a command and return the exit status; nothing but SystemExit leaves this function."""
     _forgiving_streams()
-    stdout = sys.stdout
-    sys.stdout = WatchedStdout(stdout)
+    stdout, stderr = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = WatchedStdout(stdout), Lasting(stderr)
     try:
-        return _guarded(run, line=line, given=given)
+        status = _guarded(run, line=line, given=given)
     finally:
-        sys.stdout = stdout
+        sys.stdout, sys.stderr = stdout, stderr
+    _flush()
+    return status
 
 
 def _guarded(run: Callable[[], object], *, line: Sequence[str], given: Given) -> int:
@@ -56,7 +85,6 @@ def _guarded(run: Callable[[], object], *, line: Sequence[str], given: Given) ->
         status = _tell_any(error, line=line, given=given)
     if status == int(ExitCode.INTERRUPTED):
         _say("interrupted")
-    _flush()
     return status if isinstance(status, int) else int(ExitCode.DONE)
 
 
@@ -218,6 +246,9 @@ def _flush() -> None:
         try:
             stream.flush()
         except (BrokenPipeError, ValueError):
+            _to_nowhere(stream)
+        except OSError as error:
+            _forgive_closed_terminal(error)
             _to_nowhere(stream)
 
 

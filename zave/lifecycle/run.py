@@ -49,6 +49,27 @@ class Run:
     execution: Execution
     command: str
     error: ZaveError | None = field(default=None)
+    _at_once: bool = field(default=False)
+
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether nothing is being changed, so that a signal need not wait for anything."""
+        return self._at_once
+
+    @contextlib.contextmanager
+    def changing_nothing(self) -> Iterator[None]:
+        """While the body only looks, asks or waits: a signal ends it at once, with KeyboardInterrupt.
+
+        A request to stop that came before ends it here.
+        """
+        self._at_once = True
+        try:
+            # after the line above: what comes between them is not missed
+            if self.execution.stop.is_set():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._at_once = False
 
     def started(self, steps: tuple[PlannedStep, ...]) -> None:
         """Tell the sinks what is going to happen."""
@@ -144,9 +165,14 @@ def _verdict(
 
 @contextlib.contextmanager
 def _stopping_on_signals(run: Run) -> Iterator[None]:
-    """Turn the first signal into a request to stop; running tools get one interrupt, never two."""
+    """Turn the first signal into a request to stop; running tools get one interrupt, never two.
+
+    Where nothing is being changed it ends the run at once.
+    """
 
     def asked(number: int, _frame: FrameType | None) -> None:
+        if run.ends_at_once:
+            raise KeyboardInterrupt
         if run.execution.stop.is_set():
             return  # a second interrupt would make Terraform lose data
         run.execution.stop.set()

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zave.engine.execute import execute
-from zave.engine.plan import Action
+from zave.engine.execute import Execution, execute
+from zave.engine.plan import Action, PlannedAction
 from zave.errors import DeclinedError, RefusedChangeError
 from zave.events import PlannedStep, PlanShown
 from zave.lifecycle.fixed_values import require_fixed_values
@@ -36,12 +36,26 @@ def bring_up(place: Place, *, ask: Ask | None, arguments: Sequence[str]) -> None
         except RefusedChangeError:
             place.save(phase=before.phase)  # nor here, but it may have begun
             raise
+        except KeyboardInterrupt:
+            raise  # a signal ends a run that way only while nothing is being changed
         except BaseException:
             place.save(phase="degraded" if before.phase in ("ready", "degraded") else "failed")
             raise
 
 
 def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
+    with run.changing_nothing():
+        execution, actions = _planned(place, run, ask)
+    place.save(phase="provisioning", spec=spec_document(place.spec))
+    # what a teardown had set out to delete is wanted again
+    place.site.store.delete_fact(place.instance, GOING)
+    outputs = execute(execution, actions)
+    place.save(phase="ready", outputs=_shown(place, outputs))
+    place.cleanup.meter()
+
+
+def _planned(place: Place, run: Run, ask: Ask | None) -> tuple[Execution, Sequence[PlannedAction]]:
+    """What to do, and with what consent. Changes nothing."""
     actions = planned_actions(place)
     estimates = run.execution.estimates
     run.started(
@@ -57,12 +71,7 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
         loss = f" What is on the disk of {in_words(lost)} is lost." if lost else ""
         ask(f"Bring {place.instance} up?{loss}")
         execution = replace(execution, agreed=lost)
-    place.save(phase="provisioning", spec=spec_document(place.spec))
-    # what a teardown had set out to delete is wanted again
-    place.site.store.delete_fact(place.instance, GOING)
-    outputs = execute(execution, actions)
-    place.save(phase="ready", outputs=_shown(place, outputs))
-    place.cleanup.meter()
+    return execution, actions
 
 
 def _require_room(place: Place, run: Run) -> None:

@@ -1,5 +1,6 @@
 """Questions: asked on the terminal only, never guessed."""
 
+import errno
 import sys
 
 from zave.errors import DeclinedError, UsageError
@@ -16,15 +17,20 @@ def confirm(question: str, *, yes: bool, no_input: bool) -> None:
     """Return when the answer is yes.
 
     Raises DeclinedError (exit 7) for any other answer, UsageError (exit 2) when there is nobody to
-    ask: `no_input`, or stdin is no terminal.
+    ask: `no_input`, or stdin is no terminal; KeyboardInterrupt when the terminal was closed meanwhile.
     """
     if yes:
         return
     require_somebody(no_input=no_input)
-    # on stderr: stdout belongs to data
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
+    try:
+        # on stderr: stdout belongs to data
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise KeyboardInterrupt from error
     if not answer.endswith("\n"):
         sys.stderr.write("\n")
     if answer.strip().lower() not in {"y", "yes"}:
