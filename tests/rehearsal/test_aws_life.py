@@ -157,6 +157,15 @@ def test_reap_refuses_before_the_end_and_destroys_after_it(demo_lab: AwsLab) -> 
     expired = demo_lab.status()
     assert (expired["phase"], expired["switch"]["armed"]) == ("expired", True)
     assert demo_lab.parts() == made
+    # that it is armed must not read as well
+    told = demo_lab.zave("status", INSTANCE, "--rehearse")
+    assert told.exit_code == 6, told.told()
+    tries = expired["switch"]["fires"]
+    assert tries["failed"] >= 3
+    assert tries["last"] == "failed"
+    assert tries["failing_since"] >= expired["expires_at"]
+    assert f"{tries['failed']} failed since" in told.stdout
+    assert f"next: zave --rehearse reap {INSTANCE}" in told.stderr
     # from the third on each one alarms
     fires = [event for event in demo_lab.log() if event.verb == "fire"]
     alarms = [event for event in demo_lab.log() if event.verb == "alarm"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Literal
 
 from zave.aws.keys import bundle_key, programs_key
@@ -99,6 +100,29 @@ def next_fire(schedule: Schedule, now: datetime) -> datetime | None:
         return schedule.first_fire_at
     period = timedelta(minutes=schedule.every)
     return schedule.first_fire_at + ((now - schedule.first_fire_at) // period + 1) * period
+
+
+@dataclass(frozen=True)
+class Fires:
+    """What the destroyer came to: `failed` runs one after the other, the first of them `failing_since`.
+
+    `last` is how the newest run stands, None before the first; `reason` why the newest failed one failed.
+    """
+
+    failed: int = 0
+    failing_since: datetime | None = None
+    last: Literal["running", "succeeded", "failed"] | None = None
+    reason: str = ""
+
+
+def fires_since(cloud: Cloud, instance: str, *, since: datetime) -> Fires:
+    """What the destroyer's runs from `since` on came to. Raises StepFailedError where they are not told."""
+    runs = [r for r in cloud.switchboard.runs(instance) if r.mode == "destroy" and r.started_at >= since]
+    ended = [run for run in runs if run.state != "running"]
+    failed = list(takewhile(lambda run: run.state == "failed", ended))
+    if not failed:
+        return Fires(last=runs[0].state if runs else None)
+    return Fires(len(failed), failed[-1].started_at, runs[0].state, failed[0].reason)
 
 
 @dataclass(frozen=True)
@@ -248,6 +272,7 @@ def _altered(cloud: Cloud, schedule: Schedule) -> Iterator[str]:
     if not schedule.enabled:
         yield f"the schedule of {instance} is switched off"
     if schedule.every not in (0, EVERY):
+        flaws = [flaw for flaw in flaws if flaw != "its rate"]
         flaws.append(f"its rate, every {schedule.every} minutes instead of {EVERY}")
     named = [("bundle", schedule.bundle, bundle_key(instance, schedule.bundle_sha256))]
     if schedule.programs or schedule.programs_sha256:

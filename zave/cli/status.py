@@ -14,8 +14,8 @@ import typer
 from zave.cli.context import Context
 from zave.cli.lifecycle_options import Instance
 from zave.cli.options import options_of
-from zave.clock import rfc3339
-from zave.errors import ZaveError
+from zave.clock import from_rfc3339, rfc3339
+from zave.errors import LeakError, ZaveError
 from zave.state.lock import holder
 from zave.state.records import STANDING, InstanceRecord, Overview
 from zave.text import clean
@@ -23,6 +23,8 @@ from zave.ui.document import show
 from zave.ui.status import render_status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zave.lifecycle.live import Live
     from zave.ports import Item
     from zave.ports.cloud import Cloud, Schedule
@@ -49,7 +51,10 @@ def command(
         bool, typer.Option("--others", help="Ask the project's AWS accounts for what is not recorded here.")
     ] = False,
 ) -> None:
-    """Show what stands: phase, nodes, age, expiry, last receipt, who works on it."""
+    """Show what stands: phase, nodes, age, expiry, last receipt, who works on it.
+
+    Exit 6 when something is past its end and still stands.
+    """
     zave = Context(options_of(context))
     name = zave.checked(env)
     # looking for cycles among thousands of fresh records takes longer than reading them, and there are none
@@ -62,9 +67,27 @@ def command(
             sys.stdout.write(_REDRAW if watch and sys.stdout.isatty() else "")
             show(document, render_status, settings=zave.settings)
         if not watch:
+            _refuse_overdue(document, now=zave.clock.now())
             return
         sys.stdout.flush()
         time.sleep(_WATCH_SECONDS)
+
+
+def _refuse_overdue(document: Mapping[str, Any], *, now: "datetime") -> None:
+    """Raise LeakError for what is past its end and stands: whoever asks must not take it for well."""
+    overdue = [
+        each
+        for each in document["environments"]
+        if each["phase"] in (*STANDING, "expired")
+        and each["expires_at"] is not None
+        and from_rfc3339(each["expires_at"]) <= now
+    ]
+    if overdue:
+        names = ", ".join(each["name"] for each in overdue)
+        raise LeakError(
+            f"past the end and still standing: {names}",
+            resolution=f"zave reap {overdue[0]['name']}" if len(overdue) == 1 else "zave reap",
+        )
 
 
 def status_document(zave: Context, name: str | None, *, others: bool = False) -> dict[str, Any]:

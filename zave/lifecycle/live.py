@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from zave.aws.switch import WARN, read_back
+from zave.aws.switch import WARN, fires_since, read_back
 from zave.clock import rfc3339
 from zave.cost.ledger import cost_of, keep_spans
+from zave.errors import StepFailedError
 from zave.lifecycle.learn import learn
 from zave.ports import Item
 from zave.ports.cloud import Cloud
@@ -14,6 +16,7 @@ from zave.spec.units import parse_duration
 from zave.state.records import STANDING, InstanceRecord
 from zave.state.store import StateStore
 from zave.steps.site import Tools
+from zave.text import clean
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
         "source": status.source,
         "next_fire_at": None if status.next_fire_at is None else rfc3339(status.next_fire_at),
     }
+    if status.expires_at is not None and status.expires_at <= now:
+        # what fires is no proof of what goes: these are the tries so far
+        switch["fires"] = _fires(cloud, record.name, since=status.expires_at)
     warnings = (*surprises, *(warning.text for warning in status.warnings))
     spent = cost["spent"]["expected"]
     hour = cost["usd_per_hour"]["expected"]
@@ -62,6 +68,20 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
         # without one rate nothing is known: that is not 0
         return Live(record, switch, None, None, warnings, cloud, items)
     return Live(record, switch, hour, spent, warnings, cloud, items)
+
+
+def _fires(cloud: Cloud, instance: str, *, since: datetime) -> dict[str, Any] | None:
+    """What the destroyer came to since the end; None where that cannot be asked."""
+    try:
+        fires = fires_since(cloud, instance, since=since)
+    except StepFailedError:
+        return None
+    return {
+        "failed": fires.failed,
+        "failing_since": None if fires.failing_since is None else rfc3339(fires.failing_since),
+        "last": fires.last,
+        "reason": clean(fires.reason),
+    }
 
 
 def _warn(record: InstanceRecord) -> Sequence[int]:

@@ -66,8 +66,26 @@ def _unrecorded(others: Sequence[Mapping[str, Any]], style: Style) -> str:
 def _switch(switch: Mapping[str, Any], style: Style) -> str:
     if switch["armed"]:
         fires = _moment(switch["next_fire_at"])
-        return style.paint("armed", "good") + f", fires {fires}, read back from {one_line(switch['source'])}"
+        source = one_line(switch["source"])
+        return f"{style.paint('armed', 'good')}, fires {fires}, read back from {source}"
     return style.paint("NOT ARMED", "bad") if switch["source"] else ""
+
+
+def _fires(switch: Mapping[str, Any], style: Style) -> str:
+    """What the switch has tried since the end: that it is armed says nothing of what it does."""
+    if "fires" not in switch:
+        return ""
+    fires = switch["fires"]
+    if fires is None:
+        return style.paint("not known: the destroyer's runs cannot be listed", "warn")
+    if fires["failed"]:
+        since = _moment(fires["failing_since"])
+        text = style.paint(f"{fires['failed']} failed since {since}", "bad")
+        at_work = "; one is at work now" if fires["last"] == "running" else ""
+        return f"{text}: {one_line(fires['reason'] or 'no reason was given')}{at_work}"
+    return {"running": "one is at work now", "succeeded": "the last one succeeded"}.get(
+        fires["last"], "none has begun since the end"
+    )
 
 
 def _row(each: Environment, style: Style) -> tuple[str, ...]:
@@ -96,6 +114,7 @@ def _story(each: Environment, style: Style) -> str:
         "created": _moment(each["created_at"]),
         "expires": _moment(each["expires_at"]) if each["expires_at"] else "",
         "switch": _switch(each["switch"], style),
+        "last fires": _fires(each["switch"], style),
         "cost": _cost(each),
         "endpoint": one_line(each["outputs"]["endpoint"] or ""),
         "kubeconfig": one_line(each["outputs"]["kubeconfig"] or ""),
