@@ -37,6 +37,8 @@ resource "aws_eks_node_group" "nodes" {
     version = aws_launch_template.nodes.latest_version
   }
 
+  # nothing but Terraform scales the group (Karpenter adds machines of its own), and EKS refuses a minimum above
+  # what is desired
   scaling_config {
     min_size     = var.nodes.minimum
     desired_size = var.nodes.minimum
@@ -55,11 +57,6 @@ resource "aws_eks_node_group" "nodes" {
   }
 
   tags = { Name = "${local.prefix}-nodes" }
-
-  lifecycle {
-    # whoever scales the group between two runs of Terraform meant it
-    ignore_changes = [scaling_config[0].desired_size]
-  }
 
   # a node without its rights or its network never becomes ready; at the end the rights go last, also those to
   # take back the names in DNS

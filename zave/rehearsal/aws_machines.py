@@ -8,7 +8,7 @@ from zave.rehearsal import aws_parts
 from zave.rehearsal.aws_family import cluster_of
 from zave.rehearsal.aws_parts import Maker
 from zave.rehearsal.ledger import Ledger
-from zave.rehearsal.things import MADE_BY, WITH, Thing
+from zave.rehearsal.things import MADE_BY, WITH, Thing, WorldError
 from zave.rehearsal.values import find, first
 
 NODE_POOL = "karpenter.sh/nodepool"
@@ -33,7 +33,8 @@ class Machine:
 
 
 def scale_node_group(ledger: Ledger, group: Thing) -> None:
-    """Make or end machines until the group has as many as it wants."""
+    """Make or end machines until the group has as many as it wants. Raises WorldError, as EKS does."""
+    _require_sizes(group)
     cluster = aws_parts.cluster_named(ledger, group.attributes.get("cluster_name"))
     wanted = first(group.attributes, "scaling_config.*.desired_size")
     if cluster is None or not isinstance(wanted, int | float):
@@ -51,6 +52,22 @@ def scale_node_group(ledger: Ledger, group: Thing) -> None:
     extra = aws_parts.extra_tags(ledger, cluster, "vpc-cni", ("env", "ADDITIONAL_ENI_TAGS"))
     for number in range(missing if zones else 0):
         _launch(maker, machine, zones[(len(running) + number) % len(zones)], extra)
+
+
+def _require_sizes(group: Thing) -> None:
+    """In EKS's words: UpdateNodegroupConfig and CreateNodegroup, InvalidParameterException."""
+    fewest, wanted, most = (
+        first(group.attributes, f"scaling_config.*.{name}_size") for name in ("min", "desired", "max")
+    )
+    if not all(isinstance(size, int | float) for size in (fewest, wanted, most)):
+        return
+    refused = ""
+    if fewest > wanted:
+        refused = f"Minimum capacity {fewest:g} can't be greater than desired size {wanted:g}"
+    elif wanted > most:
+        refused = f"desired capacity {wanted:g} can't be greater than max size {most:g}"
+    if refused:
+        raise WorldError(f"EKS node group '{group.name}': InvalidParameterException: {refused}")
 
 
 def launch_karpenter_nodes(ledger: Ledger, cluster: Thing, *, count: int) -> None:

@@ -248,6 +248,8 @@ def test_another_owner_or_size_changes_in_place(running: Demo) -> None:
     assert set(done.values()) == {("update",)}
     assert "module.cluster.aws_eks_cluster.this" in done
     running.converged("demo")
+    group = running.managed("demo")["module.cluster.aws_eks_node_group.nodes"]["values"]
+    assert group["scaling_config"] == [{"min_size": 3, "desired_size": 3, "max_size": 5}]
 
 
 @pytest.mark.parametrize("root", ["demo", "account"])

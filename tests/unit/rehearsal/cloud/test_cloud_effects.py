@@ -85,6 +85,28 @@ def test_scaled_node_group_has_as_many_machines(world: World, account: "Account"
     assert len(account.of("aws_instance")) == len(account.of("aws_ebs_volume")) == wanted
 
 
+@pytest.mark.parametrize(
+    ("fewest", "wanted", "most", "words"),
+    [
+        (3, 2, 4, "Minimum capacity 3 can't be greater than desired size 2"),
+        (1, 5, 4, "desired capacity 5 can't be greater than max size 4"),
+    ],
+)
+def test_eks_refuses_sizes_that_do_not_fit(
+    world: World, account: "Account", fewest: int, wanted: int, most: int, words: str
+) -> None:
+    account.network()
+    account.cluster(nodes=2)
+    group = account.made["zave-demo-nodes"]
+    scaling = [{"desired_size": wanted, "min_size": fewest, "max_size": most}]
+    with pytest.raises(WorldError, match=words):
+        world.update(group.key, {**group.attributes, "scaling_config": scaling})
+    found = world.read(group.key)
+    assert found is not None
+    assert found.attributes["scaling_config"] == group.attributes["scaling_config"]
+    assert len(account.of("aws_instance")) == 2
+
+
 def test_interfaces_carry_the_tags_that_the_cni_was_told(world: World, account: "Account") -> None:
     account.network()
     settings = {"env": {"ADDITIONAL_ENI_TAGS": json.dumps({"zave:instance": "demo"})}}
