@@ -53,6 +53,17 @@ def test_somebody_elses_machine_of_a_planned_name_is_refused_and_not_touched(lab
         assert world.read(theirs.key) is not None
 
 
+def test_another_instances_network_is_told_as_its_and_no_command_would_delete_it(standing_lab: Lab) -> None:
+    parts = standing_lab.standing()
+    refused = standing_lab.up("--name", "lab2")
+    assert refused.exit_code == 5, refused.told()
+    assert refused.error["brief"] == "libvirt_network zave-homelab belongs to instance homelab"
+    assert "`libvirt.network.name` and `cidr`" in refused.error["resolution"]
+    assert "environments/lab2/" in refused.error["resolution"]
+    assert "virsh" not in refused.complaint()
+    assert all(there in standing_lab.standing() for there in parts)
+
+
 def terraform_of(lab: Lab) -> int:
     """The process id of the Terraform that applies in this lab."""
     while True:

@@ -23,7 +23,7 @@ EXAMPLES = (
         "zave adopt aws-demo --new-record --rehearse",
         "first of all, when state.db is lost and no backup is good",
     ),
-    ("zave adopt homelab --name lab2 --rehearse", "a second instance of the home lab"),
+    ("zave adopt homelab --name lab2 --rehearse", "a home lab that was brought up under another name"),
 )
 
 

@@ -9,7 +9,10 @@ from zave.cli.options import options_of
 EXAMPLES = (
     ("zave up homelab --rehearse", "the whole life offline: no VM, no account, no cost"),
     ("zave up homelab --rehearse --yes", "without the question"),
-    ("zave up homelab --name lab2 --rehearse", "a second instance beside the first"),
+    (
+        "zave up homelab --name lab2 --rehearse",
+        "under another name; beside homelab it needs a network of its own",
+    ),
     (
         "zave up homelab --rehearse --fault 'crash provider once'",
         "with bad luck; run it again and it goes on",

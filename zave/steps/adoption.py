@@ -3,7 +3,7 @@
 Never made twice, and never at the cost of somebody else's things.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from zave.aws.lives import lives_elsewhere
@@ -91,11 +91,38 @@ class Adoption:
         # the platform's own mark counts as much as the record: a tag survives the loss of a laptop
         foreign = [i for i in items if i.owner != instance and (i.type, i.name) not in records]
         if foreign:
+            for other, item in self._of_others(foreign):
+                raise self._taken(item, other)
             raise self._error(foreign, "exists already and is not in zave's record")
         finished: ResourceState = "present"
         kept = [i for i in items if i.import_id is None and records.get((i.type, i.name)) == finished]
         if kept:
             raise self._error(kept, "is on record as finished, but Terraform's state does not hold it")
+
+    def _of_others(self, items: Sequence[Item]) -> Iterator[tuple[str, Item]]:
+        """(instance, item) of those that stand as another instance's in the record."""
+        store = self.site.store
+        for other in store.instances():
+            if other.name == self.site.instance or other.phase in ("absent", "destroyed"):
+                continue
+            standing = {(r.type, r.name) for r in store.resources(other.name) if r.state != "gone"}
+            yield from ((other.name, item) for item in items if (item.type, item.name) in standing)
+
+    def _taken(self, item: Item, other: str) -> PreconditionError:
+        """How to part the two; never how to delete it: it would cut off what stands on it."""
+        instance = self.site.instance
+        own = "another name (--name)"
+        if item.type == "libvirt_network":
+            # the network is named by the spec, everything else by the instance
+            own = "a `libvirt.network.name` and `cidr` of its own in an environment of its own: "
+            own += (
+                f"environments/{instance}/environment.yaml in the project folder (`zave init DIR` makes one)"
+            )
+        return PreconditionError(
+            f"{item.type} {item.name} belongs to instance {other}",
+            where=self.site.tools.inventory.source,
+            resolution=f"give {instance} {own}",
+        )
 
     def _error(self, items: Sequence[Item], what: str) -> PreconditionError:
         inventory = self.site.tools.inventory
