@@ -77,8 +77,9 @@ _INSTANCE: Final = {
     "capacitystatus": "Used",
     "marketoption": "OnDemand",
 }
-# lists of these services are the same in every region, and say so or nothing of their region
-_EVERYWHERE: Final = frozenset({"AmazonRoute53"})
+# by which attribute a service's products say where they are: transfers go from one place to another (Price
+# List, AWSDataTransfer), and lists that are the same in every region say so, or nothing
+_PLACE: Final[Mapping[str, str | None]] = {"AWSDataTransfer": "fromRegionCode", "AmazonRoute53": None}
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ class _Refreshing:
 
     def _rate(self, query: Query) -> dict[str, Any]:
         """The one price of what a query finds. Raises Unclear where there is none, or more than one."""
-        place = {} if query.service in _EVERYWHERE else {"regionCode": self.region}
+        attribute = _PLACE.get(query.service, "regionCode")
+        place = {} if attribute is None else {attribute: self.region}
         products = self.source.products(query.service, {**place, **query.attributes})
         prices = {price for product in products if _fits(product, query) for price in _prices(product)}
         if not prices:

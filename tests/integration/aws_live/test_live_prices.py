@@ -1,6 +1,7 @@
 """`prices update` by boto3 against a Price List of the documented shape."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,11 @@ from zave.spec.load import parse_spec
 REGION = "eu-west-1"
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
 HERE = {"regionCode": REGION}
+# where products of these services say that they are: transfers go from a place to another
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "AWSDataTransfer": {"fromRegionCode": REGION, "fromLocation": "EU (Ireland)"},
+    "AmazonRoute53": {},
+}
 LINUX = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
@@ -48,7 +54,7 @@ def told(serving: tuple[PriceList, Api], monkeypatch: pytest.MonkeyPatch) -> Pri
     document = load_document()
     for key, query in QUERIES.items():
         usd = str(document["items"][key]["rates"][REGION]["usd"])
-        place = {} if query.service == "AmazonRoute53" else HERE
+        place = ELSEWHERE.get(query.service, HERE)
         family = {"family": query.family} if query.family else {}
         prefix = f"{REGION}-" if query.service == "awskms" else "EU-"
         usage = query.usage if query.service == "AmazonRoute53" else f"{prefix}{query.usage}"
@@ -204,6 +210,27 @@ def test_versions_of_eks_are_taken_over(told: PriceList) -> None:
     support = Catalogue(update(told).document, region=REGION).support("1.37")
     assert support is not None
     assert f"{support.standard_until:%Y-%m-%d}" == "2027-12-21"
+
+
+def test_the_day_on_which_support_ends_is_told_in_utc(
+    told: PriceList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        # 2027-12-21T00:00:00Z, which is the evening before in New York
+        support = Catalogue(update(told).document, region=REGION).support("1.37")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert support is not None
+    assert f"{support.standard_until:%Y-%m-%d}" == "2027-12-21"
+
+
+def test_what_moves_from_another_region_is_not_this_ones_price(told: PriceList) -> None:
+    told.add("AWSDataTransfer", "EU-DataTransfer-Out-Bytes", ("0", "9"), fromRegionCode="us-east-1")
+    refreshed = update(told)
+    assert {"egress", "cross-az"} <= set(refreshed.confirmed)
 
 
 def test_without_the_network_nothing_is_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:

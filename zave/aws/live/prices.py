@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from zave.aws.live.api import Api
@@ -59,5 +59,6 @@ class LivePrices:
                 )
 
 
-def _day(moment: date | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%d}"
+def _day(moment: datetime | None) -> str | None:
+    """The day in UTC, as AWS means it: botocore tells a timestamp in the machine's own time zone."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d}"
