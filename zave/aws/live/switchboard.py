@@ -1,35 +1,26 @@
 """The switch in EventBridge Scheduler: one schedule an instance, in zave's group."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zave.aws.live.api import Api, RefusedError
-from zave.aws.live.builds import Builds, environment
+from zave.aws.live.builds import Builds
 from zave.aws.live.machinery import read_machinery, told_bucket
 from zave.aws.live.parts import Parts
+from zave.aws.live.switchboard_schedule import document, schedule_of, warning_document
 from zave.clock import Clock
 from zave.errors import StepFailedError
 from zave.ports.cloud import DestroyerRun, Machinery, Mode, Schedule
 from zave.spec.names import check_name
-from zave.text import clean
 
 _ABSENT = "ResourceNotFoundException"
 # a StartDate further back than this is refused (EventBridge Scheduler user guide, schedule types)
 _PAST = timedelta(minutes=5)
-_RATE = re.compile(r"rate\((\d{1,6}) (minute|hour|day)s?\)")
-_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
-# delivery alone is tried again, and only until the next fire, which does the same
-_RETRIES = {"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 1800}
-_EXACTLY = {"Mode": "OFF"}
 # no instance's name has a dot
 _WARNING = ".warn-"
 _STAMP = "%Y%m%dT%H%M%SZ"
-# an SNS subject: printable ASCII, 100 characters (API reference, Publish)
-_SUBJECT = "zave: {} ends soon"
 
 
 class SchedulerSwitchboard:
@@ -197,60 +188,6 @@ class SchedulerSwitchboard:
             raise StepFailedError(f"the schedule of {schedule.instance} fires every {schedule.every} minutes")
 
 
-def document(schedule: Schedule, *, parts: Parts) -> dict[str, Any]:
-    """All parameters of CreateSchedule and UpdateSchedule."""
-    variables = environment(schedule, mode="destroy")
-    start = {
-        "ProjectName": parts.project,
-        "EnvironmentVariablesOverride": [
-            {"Name": name, "Type": "PLAINTEXT", "Value": value} for name, value in variables.items()
-        ],
-    }
-    unit = "minute" if schedule.every == 1 else "minutes"
-    return {
-        "Name": schedule.instance,
-        "Description": f"ends {schedule.instance}: set by zave, removed once nothing of it is left",
-        "ScheduleExpression": f"rate({schedule.every} {unit})",
-        # without it a rate begins at once; without an end it goes on until the destroyer removes it
-        "StartDate": schedule.first_fire_at,
-        "State": "ENABLED" if schedule.enabled else "DISABLED",
-        "ActionAfterCompletion": "NONE",
-        **_common(parts.start_build_arn, start, parts=parts),
-    }
-
-
-def warning_document(
-    name: str, moment: datetime, *, instance: str, text: str, parts: Parts
-) -> dict[str, Any]:
-    """All parameters of CreateSchedule and UpdateSchedule for one warning."""
-    message = {"TopicArn": parts.topic_arn, "Subject": _SUBJECT.format(instance), "Message": text}
-    return {
-        "Name": name,
-        "Description": f"tells that {instance} ends soon: set by zave",
-        "ScheduleExpression": f"at({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
-        "State": "ENABLED",
-        # it has no second occasion; what a lost mail would have said, `status` says as well
-        "ActionAfterCompletion": "DELETE",
-        **_common(parts.publish_arn, message, parts=parts),
-    }
-
-
-def _common(target: str, given: Mapping[str, Any], *, parts: Parts) -> dict[str, Any]:
-    """The parameters that every schedule of zave's has: its group, its time, who calls `target` with what."""
-    return {
-        "GroupName": parts.group,
-        "ScheduleExpressionTimezone": "UTC",
-        "FlexibleTimeWindow": _EXACTLY,
-        "Target": {
-            "Arn": target,
-            "RoleArn": parts.scheduler_role_arn,
-            "Input": json.dumps(given, sort_keys=True),
-            "DeadLetterConfig": {"Arn": parts.queue_arn},
-            "RetryPolicy": _RETRIES,
-        },
-    }
-
-
 def _warning_name(instance: str, moment: datetime) -> str:
     """The moment is in the name: a list of schedules shows no dates."""
     return f"{instance}{_WARNING}{moment.astimezone(UTC):{_STAMP}}"
@@ -261,56 +198,3 @@ def _warning_moment(name: str) -> datetime | None:
         return datetime.strptime(name.rpartition(_WARNING)[2], _STAMP).replace(tzinfo=UTC)
     except ValueError:
         return None  # somebody else's
-
-
-def schedule_of(found: Mapping[str, Any], *, parts: Parts) -> Schedule:
-    """The schedule in the answer of GetSchedule; `flaws` names all that zave would not have set."""
-    target = found.get("Target") or {}
-    told = _told(target.get("Input"))
-    every = _minutes(str(found.get("ScheduleExpression", "")))
-    start = found.get("StartDate")
-    flaws = [
-        what
-        for what, wrong in (
-            ("its rate", every is None),
-            ("its start", start is None),
-            ("an end", found.get("EndDate") is not None),
-            ("its window", (found.get("FlexibleTimeWindow") or {}).get("Mode") != "OFF"),
-            ("its deletion after a fire", found.get("ActionAfterCompletion") not in (None, "NONE")),
-            ("its target", target.get("Arn") != parts.start_build_arn),
-            ("its role", target.get("RoleArn") != parts.scheduler_role_arn),
-            ("its dead-letter queue", (target.get("DeadLetterConfig") or {}).get("Arn") != parts.queue_arn),
-            ("its project", told.get("ProjectName") != parts.project),
-            ("its instance", told.get("ZAVE_INSTANCE") != found.get("Name")),
-            ("its mode", told.get("ZAVE_MODE") != "destroy"),
-        )
-        if wrong
-    ]
-    return Schedule(
-        instance=clean(str(found["Name"])),
-        # one without a start fires already
-        first_fire_at=start.astimezone(UTC) if isinstance(start, datetime) else datetime.now(UTC),
-        bundle=clean(told.get("ZAVE_BUNDLE", "")),
-        bundle_sha256=clean(told.get("ZAVE_BUNDLE_SHA256", "")),
-        every=every or 0,
-        enabled=found.get("State") == "ENABLED",
-        flaws=tuple(flaws),
-        programs=clean(told.get("ZAVE_PROGRAMS", "")),
-        programs_sha256=clean(told.get("ZAVE_PROGRAMS_SHA256", "")),
-    )
-
-
-def _told(text: object) -> dict[str, str]:
-    """What a schedule's input says, environment variables beside the project; hostile text."""
-    try:
-        given = json.loads(str(text))
-        variables = {str(v["Name"]): str(v["Value"]) for v in given["EnvironmentVariablesOverride"]}
-        return {**variables, "ProjectName": str(given["ProjectName"])}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-
-
-def _minutes(expression: str) -> int | None:
-    """The minutes of a rate; None for any other expression."""
-    match = _RATE.fullmatch(expression.strip())
-    return int(match[1]) * _MINUTES[match[2]] if match else None
