@@ -63,7 +63,7 @@ def setup(
         spec = _spec(zave, env)
         tools = zave.tools_for(zave.account_folder, spec)
         if ask is not None:
-            ask(_question(cloud_of(tools), spec))
+            ask(_question(cloud_of(tools), spec, rehearsal=zave.rehearsal))
         make_standing_parts(zave, spec, tools)
         _show(zave, cloud_of(tools))
 
@@ -104,7 +104,7 @@ def offer_set_up(zave: Context, place: "Place", *, ask: Callable[[str], None] | 
         return
     with zave.account_lock(command="demo"):
         if ask is not None:
-            ask(_question(cloud_of(tools), spec))
+            ask(_question(cloud_of(tools), spec, rehearsal=zave.rehearsal))
         make_standing_parts(zave, spec, zave.tools_for(zave.account_folder, spec))
 
 
@@ -132,15 +132,17 @@ def _spec(zave: Context, env: str) -> "AwsSpec":
     return zave.pinned(env, spec)
 
 
-def _question(cloud: "Cloud", spec: "AwsSpec") -> str:
+def _question(cloud: "Cloud", spec: "AwsSpec", *, rehearsal: bool) -> str:
     from zave.aws.preconditions import wrong_account
+    from zave.ui.advice import advice
 
     caller = cloud.caller()
     if spec.aws.account not in (None, caller.account):
         raise wrong_account(caller.account, str(spec.aws.account), arn=caller.arn)
+    tells = advice("zave account status", rehearsal=rehearsal)
     return (
         f"Set up account {caller.account} in {cloud.region}? A bucket, the switch, alarms and a budget will "
-        "stand there, for cents a month; zave account status tells what each costs."
+        f"stand there, for cents a month; {tells} tells what each costs."
     )
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
@@ -92,7 +91,9 @@ def _tell_any(error: Exception, *, line: Sequence[str], given: Given) -> int:
     json = _wants_json(line, given)
     if isinstance(error, ZaveError):
         if given.values.get("rehearse") and error.resolution:
-            error.resolution = _rehearsed(error.resolution)
+            from zave.ui.advice import advice
+
+            error.resolution = advice(error.resolution, rehearsal=True)
         return tell(error, json=json)
     if isinstance(error, Abort):
         return tell(DeclinedError("no answer: nothing was changed"), json=json)
@@ -130,14 +131,6 @@ def explain(error: ZaveError) -> list[str]:
         lines.append(f"  next: {first}")
         lines += [f"        {text}" for text in rest]
     return lines
-
-
-def _rehearsed(resolution: str) -> str:
-    """The same advice for the simulated world: a hint must never lead out of a rehearsal."""
-    from zave.cli.lazy import VERBS
-
-    verbs = "|".join(map(re.escape, VERBS))
-    return re.sub(rf"\bzave (?=(?:{verbs})\b(?! *--rehearse))", "zave --rehearse ", resolution)
 
 
 def _short(text: str) -> str:

@@ -89,7 +89,12 @@ class Context:
     @cached_property
     def screens(self) -> Screens:
         """What shows a run and asks the user."""
-        return Screens(self.settings, quiet=self.options.quiet, verbose=self.options.verbose > 0)
+        return Screens(
+            self.settings,
+            quiet=self.options.quiet,
+            verbose=self.options.verbose > 0,
+            rehearsal=self.rehearsal,
+        )
 
     # records
 
@@ -112,7 +117,9 @@ class Context:
     @cached_property
     def instances(self) -> Instances:
         """Which instance is meant, and what its cloud says of it."""
-        return Instances(self.directory, open_store=lambda: self.store, look=self._look)
+        return Instances(
+            self.directory, open_store=lambda: self.store, look=self._look, rehearsal=self.rehearsal
+        )
 
     @cached_property
     def project(self) -> "Project":

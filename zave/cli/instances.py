@@ -8,6 +8,7 @@ from zave.errors import NothingStandsError, SpecError, UsageError, ZaveError
 from zave.spec.names import check_name
 from zave.state.directory import StateDirectory
 from zave.state.records import STANDING
+from zave.ui.advice import advice
 
 if TYPE_CHECKING:
     from zave.lifecycle.live import Live
@@ -31,10 +32,12 @@ class Instances:
         *,
         open_store: "Callable[[], StateStore]",
         look: "Callable[[InstanceRecord], Live | None]",
+        rehearsal: bool = False,
     ) -> None:
         self._directory = directory
         self._open_store = open_store
         self._look = look
+        self._rehearsal = rehearsal
 
     def record(self, instance: str) -> "InstanceRecord":
         """The instance's record. Raises NothingStandsError when there is none."""
@@ -94,5 +97,5 @@ class Instances:
                 continue
             found[record.name] = live
             for warning in live.warnings:
-                sys.stderr.write(f"warning: {warning}\n")
+                sys.stderr.write(f"warning: {advice(warning, rehearsal=self._rehearsal)}\n")
         return found

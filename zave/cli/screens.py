@@ -19,6 +19,7 @@ class Screens:
     settings: Settings
     quiet: bool
     verbose: bool
+    rehearsal: bool = False
 
     def bus(self, folder: "InstanceFolder", run_id: str, *, clock: Clock) -> "Bus":
         """The sinks of one run: what the user asked for, and always the event file."""
@@ -40,4 +41,5 @@ class Screens:
 
         # now, not after the seconds that a plan takes
         require_somebody(no_input=self.settings.no_input)
-        return lambda question: confirm(question, yes=False, no_input=self.settings.no_input)
+        mark = "REHEARSAL: " if self.rehearsal else ""
+        return lambda question: confirm(f"{mark}{question}", yes=False, no_input=self.settings.no_input)

@@ -19,6 +19,7 @@ from zave.errors import LeakError, ZaveError
 from zave.state.lock import holder
 from zave.state.records import STANDING, InstanceRecord, Overview
 from zave.text import clean
+from zave.ui.advice import advice
 from zave.ui.document import show
 from zave.ui.status import render_status
 
@@ -210,7 +211,7 @@ def _look_at_labs(
             )
             continue
         for warning in found.warnings:
-            sys.stderr.write(f"warning: {clean(warning)}\n")
+            sys.stderr.write(f"warning: {advice(clean(warning), rehearsal=zave.rehearsal)}\n")
         if found.nodes is not None:
             shown["nodes"] = list(found.nodes)
 

@@ -35,6 +35,7 @@ def command(
     instance = zave.checked(env)
     from zave.cost.rates import Rates
     from zave.lifecycle.inventory import look_everywhere, sweep
+    from zave.ui.advice import advice
     from zave.ui.document import show
     from zave.ui.inventory import render_inventory
 
@@ -65,6 +66,8 @@ def command(
             leaked=leaked,
         )
     document = found.document(instance=instance, everywhere=everywhere, rates=rates)
+    for each in document["unanswered"]:
+        each["resolution"] = advice(each["resolution"] or "", rehearsal=zave.rehearsal) or None
     show(document, render_inventory, settings=zave.settings)
     _end(found, everywhere)
 

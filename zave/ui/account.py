@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zave.ui.advice import advice
 from zave.ui.style import Style, Tone, dollars, one_line
 from zave.ui.table import table
 
@@ -42,7 +43,7 @@ def render_account(account: Mapping[str, Any], *, style: Style | None = None) ->
         text = "the address for alarms is not confirmed: open the link that AWS sent to it"
         lines.append(style.paint(f"  warning: {text}", "warn"))
     if account["phase"] != "ready":
-        lines.append("  next: zave account setup")
+        lines.append(f"  next: {advice('zave account setup', rehearsal=account['rehearsal'])}")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zave.ui.advice import advice
 from zave.ui.style import Style, Tone, one_line
 
 _MARKS: dict[str, tuple[str, Tone | None]] = {
@@ -22,7 +23,8 @@ def render_doctor(document: Mapping[str, Any], *, style: Style | None = None) ->
         what = one_line(finding["what"])
         lines.append(f"{style.paint(f'{mark:<8}', tone)}  {finding['check']:<18}  {what}")
         if finding["fix"]:
-            lines.append(f"{'':<8}  {'':<18}  next: {finding['fix']}")
+            fix = advice(finding["fix"], rehearsal=document["rehearsal"])
+            lines.append(f"{'':<8}  {'':<18}  next: {fix}")
     subject = document["environment"] or ("rehearsals" if document["rehearsal"] else "zave")
     ready = document["ready"]
     lines.append(style.paint(f"{subject}: {'ready' if ready else 'not ready'}", "good" if ready else "bad"))

@@ -106,7 +106,7 @@ class LiveScreen:
             live.stop()
 
     def _print(self, event: Notice | RunFinished) -> None:
-        line = describe(event)
+        line = describe(event, rehearsal=self._view.rehearsal)
         if line is not None:
             text, tone = line
             self._console.print(Text(text, style=_STYLES[tone] if tone else ""))

@@ -16,6 +16,7 @@ from zave.events import (
     StepProgress,
     StepStarted,
 )
+from zave.ui.advice import advice
 from zave.ui.plan import render_plan
 from zave.ui.receipt import render_receipt
 from zave.ui.style import Style, Tone, one_line, span
@@ -37,10 +38,13 @@ class PlainLines:
         self._style = style
         self._quiet = quiet
         self._verbose = verbose
+        self._rehearsal = False
 
     def emit(self, stamped: Stamped) -> None:
         """Write the event's line, if it has one."""
         event = stamped.event
+        if isinstance(event, RunStarted):
+            self._rehearsal = event.rehearsal
         if isinstance(event, ReceiptIssued):
             self._write(self._data, render_receipt(event.receipt, style=self._style))
             return
@@ -50,7 +54,7 @@ class PlainLines:
             return
         if self._quiet and not (isinstance(event, Notice) and event.level != "info"):
             return
-        line = describe(event, verbose=self._verbose)
+        line = describe(event, verbose=self._verbose, rehearsal=self._rehearsal)
         if line is not None:
             text, tone = line
             moment = stamped.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -68,7 +72,7 @@ class PlainLines:
             self._quiet = True
 
 
-def describe(event: Event, *, verbose: bool = False) -> Line | None:
+def describe(event: Event, *, verbose: bool = False, rehearsal: bool = False) -> Line | None:
     """One event as one clean line and its tone; None for what only a screen can use."""
     line: Line | None = None
     match event:
@@ -85,7 +89,7 @@ def describe(event: Event, *, verbose: bool = False) -> Line | None:
         case StepFinished():
             line = _step_finished(event)
         case Notice():
-            line = _notice(event)
+            line = _notice(event, rehearsal=rehearsal)
         case RunFinished():
             line = _run_finished(event)
     return line
@@ -125,12 +129,12 @@ def _took(seconds: float, virtual: float) -> str:
     return span(seconds) if same else f"{span(seconds)} (virtual {span(virtual)})"
 
 
-def _notice(event: Notice) -> Line:
+def _notice(event: Notice, *, rehearsal: bool) -> Line:
     tones: dict[str, Tone | None] = {"info": None, "warning": "warn", "error": "bad"}
     where = f"{event.step}: " if event.step else ""
-    text = f"{where}{event.level}: {_one_line(event.text)}"
+    text = f"{where}{event.level}: {advice(_one_line(event.text), rehearsal=rehearsal)}"
     if event.resolution:
-        text += f" (next: {_one_line(event.resolution)})"
+        text += f" (next: {advice(_one_line(event.resolution), rehearsal=rehearsal)})"
     return text, tones[event.level]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zave.ui.advice import advice
 from zave.ui.style import Style, Tone, dollars, one_line
 from zave.ui.table import table
 
@@ -35,8 +36,9 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     lines += _changes(plan.get("terraform"))
     lines += _addons(plan.get("addons") or ())
     lines += _machines(plan.get("machines") or (), style)
-    lines += _shortages(plan.get("shortages") or (), style)
-    lines += _preconditions(plan.get("preconditions") or (), style)
+    rehearsal = plan["rehearsal"]
+    lines += _shortages(plan.get("shortages") or (), style, rehearsal=rehearsal)
+    lines += _preconditions(plan.get("preconditions") or (), style, rehearsal=rehearsal)
     lines += _parity(plan.get("parity"), style)
     lines += _cost(plan.get("cost"))
     return "\n".join(lines) + "\n"
@@ -56,15 +58,19 @@ def _machines(changes: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     return lines
 
 
-def _shortages(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+def _next(found: Mapping[str, Any], *, rehearsal: bool) -> str:
+    return advice(one_line(found["fix"]), rehearsal=rehearsal)
+
+
+def _shortages(found: Sequence[Mapping[str, Any]], style: Style, *, rehearsal: bool) -> list[str]:
     lines = [""] if found else []
     for shortage in found:
         mark = style.paint("NO ROOM", "bad") if shortage["refused"] else style.paint("short", "warn")
-        lines += [f"{mark}  {one_line(shortage['what'])}", f"  next: {one_line(shortage['fix'])}"]
+        lines += [f"{mark}  {one_line(shortage['what'])}", f"  next: {_next(shortage, rehearsal=rehearsal)}"]
     return lines
 
 
-def _preconditions(found: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+def _preconditions(found: Sequence[Mapping[str, Any]], style: Style, *, rehearsal: bool) -> list[str]:
     """What `up` would refuse, or warn of; what is as it must be is only counted."""
     told = [each for each in found if each["level"] in ("warning", "missing")]
     if not found:
@@ -76,7 +82,7 @@ def _preconditions(found: Sequence[Mapping[str, Any]], style: Style) -> list[str
     for each in told:
         mark = style.paint("REFUSED", "bad") if each["refused"] else style.paint("warning", "warn")
         lines += [f"  {mark}  {one_line(each['check'])}: {one_line(each['what'])}"]
-        lines += [f"    next: {one_line(each['fix'])}"] if each["fix"] else []
+        lines += [f"    next: {_next(each, rehearsal=rehearsal)}"] if each["fix"] else []
     return lines
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zave.ui.advice import advice
 from zave.ui.style import Style, one_line, span
 
 
@@ -23,5 +24,6 @@ def render_switch(switch: Mapping[str, Any], *, style: Style | None = None) -> s
         lines.append(f"  next fire  {switch['next_fire_at']}")
     for warning in switch["warnings"]:
         left = f" ({span(warning['seconds_left'])} left)" if warning["seconds_left"] is not None else ""
-        lines.append(style.paint(f"  warning    {one_line(warning['text'])}{left}", "warn"))
+        text = advice(one_line(warning["text"]), rehearsal=switch["rehearsal"])
+        lines.append(style.paint(f"  warning    {text}{left}", "warn"))
     return "\n".join(lines) + "\n"
