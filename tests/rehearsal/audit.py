@@ -47,7 +47,7 @@ def uncovered(log: Sequence[WorldEvent], *, standing: Collection[str]) -> list[s
     Read event by event: a billable thing may be made only while a schedule stands that a destroyer's
     check has proven, and a schedule may go only when nothing is left.
     """
-    armed = proven = False
+    armed = checked = False
     alive: dict[str, WorldEvent] = {}
     found: list[str] = []
     for event in log:
@@ -55,13 +55,14 @@ def uncovered(log: Sequence[WorldEvent], *, standing: Collection[str]) -> list[s
             case "schedule":
                 armed = True
             case "build" if event.detail == "check: succeeded":
-                proven = armed
+                # a new switch is proven before it is set, one that stands as it stands
+                checked = True
             case "unschedule":
-                armed = proven = False
+                armed = checked = False
                 found += [f"{_told(event)}, but {thing.type} {thing.name} stood" for thing in alive.values()]
             case "create" if event.key not in standing:
                 alive[event.key] = event
-                if event.type in BILLABLE and not proven:
+                if event.type in BILLABLE and not (armed and checked):
                     found.append(f"{_told(event)} with no proven switch")
             case verb if verb in _ENDS:
                 alive.pop(event.key, None)
