@@ -11,7 +11,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -84,11 +84,24 @@ _PLACE: Final[Mapping[str, str | None]] = {"AWSDataTransfer": "fromRegionCode", 
 
 @dataclass(frozen=True)
 class Change:
-    """A rate before and after, in USD."""
+    """A rate before and after, in USD; least and most of it where the market decides."""
 
     key: str
     before: float | None
     after: float
+    before_range: tuple[float, float] | None = None
+    after_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ZonePrice:
+    """Spot in one zone during the days that were looked at: least, mean and most, USD an hour."""
+
+    instance_type: str
+    zone: str
+    low: float
+    mean: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,7 @@ class Refreshed:
     changed: tuple[Change, ...]
     confirmed: tuple[str, ...]
     kept: tuple[tuple[str, str], ...]
+    spot: tuple[ZonePrice, ...] = ()
 
 
 class Unclear(Exception):  # noqa: N818 - not an error of the run: the rate is kept
@@ -114,7 +128,13 @@ def refresh(document: Mapping[str, Any], source: PriceSource, *, region: str, no
     found.windows()
     found.document["sources"] = {**found.document["sources"], **_SOURCES}
     found.document["refreshed"] = {**found.document.get("refreshed", {}), region: rfc3339(now)}
-    return Refreshed(found.document, tuple(found.changed), tuple(found.confirmed), tuple(found.kept))
+    return Refreshed(
+        found.document,
+        tuple(found.changed),
+        tuple(found.confirmed),
+        tuple(found.kept),
+        tuple(found.zones),
+    )
 
 
 def write_catalogue(path: Path, refreshed: Refreshed) -> None:
@@ -128,10 +148,24 @@ def update_document(refreshed: Refreshed, *, region: str, at: datetime) -> dict[
         "schema": "zave/prices/v1",
         "region": region,
         "at": rfc3339(at),
-        "changed": [{"item": c.key, "before": c.before, "after": c.after} for c in refreshed.changed],
+        "changed": [
+            {
+                "item": change.key,
+                "before": change.before,
+                "after": change.after,
+                "before_range": _range_document(change.before_range),
+                "after_range": _range_document(change.after_range),
+            }
+            for change in refreshed.changed
+        ],
         "confirmed": list(refreshed.confirmed),
         "not_found": [{"item": key, "reason": reason} for key, reason in refreshed.kept],
+        "spot": [asdict(price) for price in refreshed.spot],
     }
+
+
+def _range_document(spread: tuple[float, float] | None) -> dict[str, float] | None:
+    return None if spread is None else {"low": spread[0], "high": spread[1]}
 
 
 @dataclass
@@ -143,6 +177,7 @@ class _Refreshing:
     changed: list[Change] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)
+    zones: list[ZonePrice] = field(default_factory=list)
 
     def items(self) -> None:
         for key, item in self.document["items"].items():
@@ -170,6 +205,7 @@ class _Refreshing:
             if not zones:
                 self.kept.append((f"{name} spot", "nobody was offered any in the last seven days"))
                 continue
+            self.zones += [ZonePrice(name, zone, **spread) for zone, spread in zones.items()]
             rate = {
                 "usd": _rounded(sum(zone["mean"] for zone in zones.values()) / len(zones)),
                 "low": min(zone["low"] for zone in zones.values()),
@@ -197,10 +233,11 @@ class _Refreshing:
     def _take(self, key: str, rates: dict[str, Any], place: str, rate: dict[str, Any]) -> None:
         before = rates.get(place)
         rates[place] = rate
-        if before is not None and before["usd"] == rate["usd"]:
+        usd, spread = (None, None) if before is None else (before["usd"], _ends(before))
+        if usd == rate["usd"] and spread == _ends(rate):
             self.confirmed.append(key)
         else:
-            self.changed.append(Change(key, None if before is None else before["usd"], rate["usd"]))
+            self.changed.append(Change(key, usd, rate["usd"], spread, _ends(rate)))
 
     def _rate(self, query: Query) -> dict[str, Any]:
         """The one price of what a query finds. Raises Unclear where there is none, or more than one."""
@@ -269,6 +306,12 @@ def _number(text: object) -> float:
         return float(str(text))
     except ValueError:
         return 0.0
+
+
+def _ends(rate: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Least and most of a rate; None for one that is a single price."""
+    low, high = rate.get("low", rate["usd"]), rate.get("high", rate["usd"])
+    return None if low == high else (low, high)
 
 
 def _spread(prices: Sequence[float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.integration.aws_live.price_list import PriceList, price_list
 from zave.aws.live.api import Api
@@ -16,7 +17,9 @@ from zave.cost.catalogue import Catalogue, load_document
 from zave.cost.estimate import estimate
 from zave.cost.update import QUERIES, Refreshed, refresh, update_document, write_catalogue
 from zave.errors import PreconditionError
+from zave.schemas import load_schema
 from zave.spec.load import parse_spec
+from zave.ui.prices import render_prices
 
 REGION = "eu-west-1"
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
@@ -104,7 +107,10 @@ def test_every_rate_is_asked_for_or_named_as_not_found(told: PriceList) -> None:
     assert named == set(document["items"]) - set(QUERIES)
     assert all(reason for _, reason in refreshed.kept)
     # what did not change is dated anew all the same
-    assert set(QUERIES) <= set(refreshed.confirmed)
+    assert set(QUERIES) - {"endpoint.hour"} <= set(refreshed.confirmed)
+    # sources differed about this one, and AWS names a single price
+    (settled,) = [change for change in refreshed.changed if change.key == "endpoint.hour"]
+    assert (settled.before_range is None, settled.after_range) == (False, None)
     rate = refreshed.document["items"]["nat.hour"]["rates"][REGION]
     assert rate == {
         "usd": 0.048,
@@ -261,6 +267,39 @@ def test_a_newer_zave_ships_what_an_older_update_did_not_know(told: PriceList, t
 def test_the_update_is_told_as_a_document(told: PriceList) -> None:
     change(told, "AmazonEKS-Hours:perCluster", "0.25")
     document = update_document(update(told), region=REGION, at=NOW)
-    assert {"item": "eks.cluster", "before": 0.1, "after": 0.25} in document["changed"]
+    single = {"before_range": None, "after_range": None}
+    assert {"item": "eks.cluster", "before": 0.1, "after": 0.25, **single} in document["changed"]
     assert document["schema"] == "zave/prices/v1"
     assert {each["item"] for each in document["not_found"]} >= {"scheduler", "secret"}
+    Draft202012Validator(load_schema("prices")).validate(document)
+
+
+def test_spot_is_shown_zone_by_zone(told: PriceList) -> None:
+    document = update_document(update(told), region=REGION, at=NOW)
+    assert {
+        "instance_type": "t3.large",
+        "zone": "eu-west-1a",
+        "low": 0.02,
+        "mean": 0.03,
+        "high": 0.04,
+    } in document["spot"]
+    shown = render_prices(document)
+    (row,) = [line.split() for line in shown.splitlines() if "t3.large" in line and "eu-west-1b" in line]
+    assert row == ["t3.large", "eu-west-1b", "0.05", "0.05", "0.05"]
+
+
+def test_a_mean_that_stays_while_its_ends_move_is_a_change(told: PriceList) -> None:
+    assert told.api is not None
+    first = update(told)
+    told.spot = [
+        (name, zone, {"0.02": "0.01", "0.04": "0.05"}.get(usd, usd)) for name, zone, usd in told.spot
+    ]
+    again = refresh(dict(first.document), LivePrices(told.api), region=REGION, now=NOW)
+    (change,) = [each for each in again.changed if each.key == "t3.large spot"]
+    assert change.before == change.after == 0.04
+    assert (change.before_range, change.after_range) == ((0.02, 0.05), (0.01, 0.05))
+    document = update_document(again, region=REGION, at=NOW)
+    assert "0.04 (0.02 to 0.05)" in render_prices(document)
+    # and one that nothing moved is none
+    same = refresh(dict(again.document), LivePrices(told.api), region=REGION, now=NOW)
+    assert not same.changed
