@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import zave
 from zave.errors import PreconditionError
+from zave.installation import pip_install
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXTRAS = re.compile(r"\[([^\]]*)\]")
@@ -140,5 +141,5 @@ def _recorded(found: Distribution) -> Iterator[tuple[PurePosixPath, str | None]]
 def _missing(name: str) -> PreconditionError:
     return PreconditionError(
         f"the Python package {name} is not installed, and the destroyer needs it",
-        resolution="`pip install 'zave[aws]'` installs all that AWS takes",
+        resolution=f"`{pip_install('aws')}` installs all that AWS takes",
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zave.cli.context import Context
 from zave.errors import ToolMissingError, ZaveError
+from zave.installation import pip_install
 from zave.ports import Request
 from zave.text import clean
 from zave.tools.packer import QEMU_PROGRAMS
@@ -177,7 +178,7 @@ def _plugin() -> Finding:
 
     absent = [name for name in ("tf", "grpc", "msgpack") if find_spec(name) is None]
     if absent:
-        fix = "install zave again with all it depends on: pip install --force-reinstall zave"
+        fix = "install zave again with all it depends on, as README.md says"
         return Finding(
             "simulated provider", "missing", f"not installed: {', '.join(absent)}", fix, needed=True
         )
@@ -287,7 +288,7 @@ def _libvirt(spec: "LibvirtSpec | AwsSpec | None") -> Finding:
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
     except ImportError:
         # it is published as source only (facts of 2026-11-23)
-        fix = "install libvirt-dev, pkg-config and a C compiler, then pip install 'zave[libvirt]'"
+        fix = f"install libvirt-dev, pkg-config and a C compiler, then {pip_install('libvirt')}"
         return Finding("libvirt", level, "libvirt-python is not installed", fix, needed)
     try:
         connection = libvirt.openReadOnly(uri)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zave.cli.real_credentials import credentials, usual_region
 from zave.errors import PreconditionError, SpecError, StepFailedError, ToolMissingError, UsageError
+from zave.installation import pip_install
 from zave.state.records import STANDING
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def new_api(region: str, *, patient: bool = True, assume: "Assumption | None" = 
 
     if find_spec("boto3") is None:
         raise ToolMissingError(
-            "boto3 is not installed, and AWS is asked by it", resolution="pip install 'zave[aws]'"
+            "boto3 is not installed, and AWS is asked by it", resolution=pip_install("aws")
         )
     from zave.aws.live.api import Api
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zave.installation import pip_install
+
 # any of them tells boto3 and Packer who asks, or how to find out; where it is wrong they say so
 SIGNED_IN = (
     "AWS_ACCESS_KEY_ID",
@@ -57,7 +59,7 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
     from importlib.util import find_spec
 
     if find_spec("botocore") is None:
-        note = "boto3 is not installed, and AWS is asked by it: pip install 'zave[aws]'"
+        note = f"boto3 is not installed, and AWS is asked by it: {pip_install('aws')}"
         return Credentials(told, None if told else note)
     from botocore.exceptions import BotoCoreError
 

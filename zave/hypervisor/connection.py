@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from zave.errors import PreconditionError, StepFailedError, ToolMissingError, ZaveError
+from zave.installation import pip_install
 from zave.text import clean
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def libvirt_module() -> Any:
             "libvirt-python is not installed",
             details=clean(str(error)),
             # it is published as source only (PyPI, 2026-11-23)
-            resolution="install libvirt-dev, pkg-config and a C compiler, then pip install 'zave[libvirt]'",
+            resolution=f"install libvirt-dev, pkg-config and a C compiler, then {pip_install('libvirt')}",
         ) from error
     # it would print every error on stderr, also those that are expected
     libvirt.registerErrorHandler(lambda _context, _error: None, None)

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from zave import __version__
 from zave.errors import UsageError
 from zave.project import Project
 from zave.render import Renderer
@@ -41,7 +40,6 @@ def write_pipeline(project: Project, folder: Path, *, environment: str, overwrit
         "ttl": format_duration(spec.ttl.default),
         # GitLab counts from the end of the job; rounded up, so that it never comes before the switch
         "stops": f"{-(-spec.ttl.default // HOUR)} hours",
-        "requirement": f"zave[aws,embedded]=={__version__}",
     }
     text = Renderer(project).render_text(TEMPLATE, values)
     if path.is_symlink():

