@@ -69,17 +69,20 @@ def command(
     for each in document["unanswered"]:
         each["resolution"] = advice(each["resolution"] or "", rehearsal=zave.rehearsal) or None
     show(document, render_inventory, settings=zave.settings)
-    _end(found, everywhere)
+    _end(found, everywhere, deleted=delete)
 
 
-def _end(found: "Sweep", everywhere: "Everywhere") -> None:
+def _end(found: "Sweep", everywhere: "Everywhere", *, deleted: bool) -> None:
     """Raise for what is wrong: what costs money first, then what nobody could see."""
     silent = ", ".join(each.place for each in everywhere.unanswered)
     if found.leaks:
         raise LeakError(
             f"{len(found.leaks)} resources stand that no live instance owns",
             details=f"not looked at: {silent}" if silent else None,
-            resolution="zave sweep --delete removes them",
+            # the same advice again would be none
+            resolution="each warning above says what keeps one; the last column, how to delete it by hand"
+            if deleted
+            else "zave sweep --delete removes them",
         )
     if silent:
         raise PreconditionError(

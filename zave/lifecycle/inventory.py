@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zave.cost.rates import Rates
-from zave.errors import PreconditionError, StepFailedError
+from zave.errors import PreconditionError, StepFailedError, ZaveError
 from zave.ports import PENDING, Artifact, Inventory, Item
 from zave.state.records import ResourceRecord
 from zave.state.store import StateStore
@@ -162,14 +162,25 @@ def _named_after(item: Item, instances: Iterable[str]) -> str | None:
 
 
 def delete_all(items: Sequence[Item], inventory: Inventory) -> list[tuple[Item, str]]:
-    """Delete each; return those that the platform refused, with its reason."""
-    refused: list[tuple[Item, str]] = []
-    for item in items:
-        try:
-            inventory.delete(item)
-        except StepFailedError as error:
-            refused.append((item, error.brief))
-    return refused
+    """Delete each, in passes while something goes; return those that the platform refused, with its reason.
+
+    What holds another thing may come after it in the list: a network goes when its subnets are gone.
+    """
+    left = list(items)
+    while True:
+        refused: list[tuple[Item, str]] = []
+        for item in left:
+            try:
+                inventory.delete(item)
+            except StepFailedError as error:
+                refused.append((item, _reason(error)))
+        if not refused or len(refused) == len(left):
+            return refused
+        left = [item for item, _ in refused]
+
+
+def _reason(error: ZaveError) -> str:
+    return ": ".join(filter(None, [error.brief, error.details]))
 
 
 def recorded(resources: Iterable[ResourceRecord], items: Iterable[Item]) -> list[tuple[ResourceRecord, Item]]:
@@ -273,7 +284,7 @@ class Everywhere:
             try:
                 refused += delete_all(own, seen.inventory)
             except PreconditionError as error:
-                refused += [(item, error.brief) for item in own]
+                refused += [(item, _reason(error)) for item in own]
         return refused
 
 
@@ -285,6 +296,5 @@ def look_everywhere(sources: Iterable[Source]) -> Everywhere:
         try:
             seen.append(source.ask())
         except (PreconditionError, StepFailedError) as error:
-            problem = ": ".join(filter(None, [error.brief, error.details]))
-            unanswered.append(Unanswered(source.name, problem, error.resolution, source.account))
+            unanswered.append(Unanswered(source.name, _reason(error), error.resolution, source.account))
     return Everywhere(tuple(seen), tuple(unanswered))

@@ -144,10 +144,12 @@ class Stubborn:
 
     refused: str
     deleted: list[str] = field(default_factory=list)
+    asked: int = 0
 
     def delete(self, item: Item) -> None:
         if item.name == self.refused:
-            raise StepFailedError("in use")
+            self.asked += 1
+            raise StepFailedError("in use", details="by a snapshot")
         self.deleted.append(item.name)
 
     def how_to_delete(self, item: Item) -> str:
@@ -158,7 +160,26 @@ def test_a_refused_delete_is_reported_and_the_others_go_on() -> None:
     platform = Stubborn("b")
     refused = delete_all([domain("a"), domain("b"), domain("c")], platform)  # type: ignore[arg-type]
     assert platform.deleted == ["a", "c"]
-    assert refused == [(domain("b"), "in use")]
+    assert refused == [(domain("b"), "in use: by a snapshot")]
+    assert platform.asked == 2
+
+
+@dataclass
+class Nested:
+    """A platform where each thing goes only after the one that is in it."""
+
+    held: list[str]
+
+    def delete(self, item: Item) -> None:
+        if self.held[0] != item.name:
+            raise StepFailedError("DependencyViolation")
+        self.held.pop(0)
+
+
+def test_what_is_held_by_a_later_one_goes_in_a_later_pass() -> None:
+    platform = Nested(["c", "b", "a"])
+    assert delete_all([domain("a"), domain("b"), domain("c")], platform) == []  # type: ignore[arg-type]
+    assert platform.held == []
 
 
 def test_a_leak_tells_its_cost_a_day_and_how_to_delete_it() -> None:
