@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from zave.errors import PreconditionError, StepFailedError
@@ -40,6 +41,7 @@ class Wanted:
 
     `nodes` is the most that its node group may have, `addresses` are elastic ones (a NAT gateway's).
     `karpenter` is how many vCPUs Karpenter may add to that, None where it has no limit.
+    `public_cidrs` are the networks that may reach the API server.
     """
 
     instance: str
@@ -53,6 +55,7 @@ class Wanted:
     window: Window | None = None
     stands: bool = False
     karpenter: int | None = 0
+    public_cidrs: tuple[IPv4Network, ...] = ()
 
 
 class AccountFacts(Protocol):
@@ -72,6 +75,10 @@ class AccountFacts(Protocol):
 
     def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
         """Virtual processors by type; types that the region does not offer are left out."""
+        ...
+
+    def nobodys(self, networks: Sequence[IPv4Network]) -> Sequence[IPv4Network]:
+        """Those from which nobody can reach the account's region over the internet."""
         ...
 
     def hosted_zone(self, zone: str) -> "HostedZone | None":

@@ -44,6 +44,7 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
     else:
         listed += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
     found += _support(wanted, items, today=clock.now().date())
+    found += _access(facts, wanted)
     found += guarded("spot", lambda: _spot(facts, wanted))
     return [*found, *listed, *guarded("quotas", lambda: quotas(facts, items, wanted))]
 
@@ -179,21 +180,33 @@ def _extended(version: str, window: Window, *, stands: bool) -> Finding:
     return Finding("EKS version", "missing", refused, "set a newer eks.version", needed=True)
 
 
-def _spot(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:
-    if not wanted.spot:
-        return
-    if facts.spot_role():
-        yield Finding("spot", "ok", "the service-linked role for spot instances is there")
-    else:
-        # the first spot instance of an account needs it, and a node group only says so after minutes
+def _access(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:
+    """Whether anybody can reach the API server: the addresses of the shipped spec are an example's."""
+    nobodys = facts.nobodys(wanted.public_cidrs)
+    if nobodys:
         yield Finding(
-            "spot",
+            "API server",
             "missing",
-            "the account has no service-linked role for spot instances",
-            "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com, "
-            "or set eks.nodes.spot: false",
+            f"nobody comes from {', '.join(map(str, nobodys))}: addresses of examples (RFC 5737)",
+            "write your own public address into eks.public_cidrs, with /32",
             needed=True,
         )
+
+
+def _spot(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:
+    if not wanted.spot and wanted.karpenter == 0:
+        return
+    what = "the account has no service-linked role for spot instances"
+    make = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
+    if facts.spot_role():
+        yield Finding("spot", "ok", "the service-linked role for spot instances is there")
+    elif wanted.spot:
+        # the first spot instance of an account needs it, and a node group only says so after minutes
+        fix = f"{make}, or set eks.nodes.spot: false"
+        yield Finding("spot", "missing", what, fix, needed=True)
+    else:
+        # Karpenter may not make the role, and takes the other market
+        yield Finding("spot", "warning", f"{what}: Karpenter gets on-demand ones only", make)
 
 
 def _names(items: Sequence[Item], wanted: Wanted) -> Iterator[Finding]:

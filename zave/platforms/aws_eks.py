@@ -101,6 +101,7 @@ def wanted_by(
         window=None if support is None else _window(support, surcharge),
         stands=stands,
         karpenter=karpenter_limit(node_pools(project)) if karpenter else 0,
+        public_cidrs=spec.eks.public_cidrs,
     )
 
 

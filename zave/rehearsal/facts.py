@@ -1,6 +1,7 @@
 """What the rehearsed account says of itself beside what exists in it: an account that has been in use."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
 from typing import Any
 
 from zave.aws.findings import Quota
@@ -46,6 +47,10 @@ class SimulatedFacts:
     def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
         """Virtual processors by type."""
         return {name: _vcpus(name) for name in instance_types}
+
+    def nobodys(self, networks: Sequence[IPv4Network]) -> Sequence[IPv4Network]:
+        """None: on the simulated internet everybody has an address of an example (RFC 5737)."""
+        return ()
 
     def hosted_zone(self, zone: str) -> HostedZone | None:
         """A zone, whatever its ID: that of the root, in which every domain is."""

@@ -1,5 +1,7 @@
 """What AWS says of an account, by boto3."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from tests.integration.aws_live.standing import ACCOUNT, REGION
@@ -44,6 +46,12 @@ def test_a_role_that_may_not_be_seen_is_not_taken_for_missing(api: Api, server: 
 
 def test_processors_are_told_of_what_is_offered(api: Api) -> None:
     assert LiveFacts(api).vcpus(["t3.large", "m6i.large", "x9.huge"]) == {"t3.large": 2, "m6i.large": 2}
+
+
+def test_addresses_of_examples_are_nobodys(api: Api) -> None:
+    given = ["203.0.113.7/32", "192.0.2.0/25", "198.51.100.0/24", "203.0.114.0/24", "198.18.7.7/32"]
+    networks = [IPv4Network(each) for each in given]
+    assert LiveFacts(api).nobodys(networks) == networks[:3]
 
 
 def test_a_hosted_zone_is_found_by_its_id(api: Api, server: MotoServer) -> None:

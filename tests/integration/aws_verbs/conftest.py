@@ -29,7 +29,7 @@ owner: me@example.org
 aws: {{{account}region: {region}}}
 state: {{bucket: "{bucket}"}}
 notify: {{email: me@example.org}}
-eks: {{version: "1.35", public_cidrs: [203.0.113.7/32], karpenter: false}}
+eks: {{version: "1.35", public_cidrs: [198.18.7.7/32], karpenter: false}}
 gitops: {{repository: "https://git.example.org/me/platform.git", profile: {profile}}}
 """
 # what a kubectl says that reaches the API server of a cluster with two nodes

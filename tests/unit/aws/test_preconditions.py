@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -46,6 +47,10 @@ class Facts:
         default_factory=lambda: {"t3.large": 2, "m6i.large": 2, "c6i.8xlarge": 32}
     )
     refuse: bool = False
+    examples: frozenset[IPv4Network] = frozenset({IPv4Network("203.0.113.7/32")})
+
+    def nobodys(self, networks: Sequence[IPv4Network]) -> Sequence[IPv4Network]:
+        return [each for each in networks if each in self.examples]
 
     def region_enabled(self) -> bool:
         if self.refuse:
@@ -118,6 +123,24 @@ def test_a_region_must_be_enabled_and_spot_needs_its_role(account: Account) -> N
     assert missing(found(account, Facts(enabled=False))) == ["region"]
     assert missing(found(account, Facts(role=False))) == ["spot"]
     assert missing(found(account, Facts(role=False), spot=False)) == []
+
+
+def test_an_api_server_that_nobody_can_reach_is_refused(account: Account) -> None:
+    mine, example = IPv4Network("198.18.7.7/32"), IPv4Network("203.0.113.7/32")
+    assert missing(found(account, public_cidrs=(mine,))) == []
+    findings = found(account, public_cidrs=(mine, example))
+    assert missing(findings) == ["API server"]
+    with pytest.raises(PreconditionError, match=r"nobody comes from 203\.0\.113\.7/32"):
+        require(findings)
+
+
+@pytest.mark.parametrize(("karpenter", "levels"), [(0, []), (8, ["warning"]), (None, ["warning"])])
+def test_without_the_role_for_spot_karpenter_alone_is_a_warning(
+    account: Account, karpenter: int | None, levels: list[str]
+) -> None:
+    findings = found(account, Facts(role=False), spot=False, karpenter=karpenter)
+    assert [each.level for each in findings if each.check == "spot"] == levels
+    require(findings)
 
 
 @pytest.mark.parametrize(

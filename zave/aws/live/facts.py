@@ -1,6 +1,7 @@
 """What AWS says of an account beside what exists in it: regions, roles, quotas, machines."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
 
 from zave.aws.findings import Quota
 from zave.aws.live.api import Api, RefusedError
@@ -20,6 +21,8 @@ _ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us
 # the errors of GetHostedZone (Route 53 API reference); a HEAD has no text, so botocore gives its number
 _NO_ZONE = frozenset({"InvalidInput", "NoSuchHostedZone"})
 _NO_BUCKET = frozenset({"404", "NoSuchBucket"})
+# for documentation, and so in examples; never routed (RFC 5737)
+_EXAMPLES = tuple(IPv4Network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
 _NOT_OPTED_IN = "not-opted-in"
 
 
@@ -72,6 +75,10 @@ class LiveFacts:
             for page in self._api.pages("ec2", "describe_instance_types", Filters=wanted)
             for each in page["InstanceTypes"]
         }
+
+    def nobodys(self, networks: Sequence[IPv4Network]) -> Sequence[IPv4Network]:
+        """Addresses of examples: the internet has none of them."""
+        return [each for each in networks if any(each.subnet_of(example) for example in _EXAMPLES)]
 
     def hosted_zone(self, zone: str) -> HostedZone | None:
         """The zone of this ID; None when the account has none such."""
