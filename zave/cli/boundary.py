@@ -50,7 +50,29 @@ class WatchedStdout(Lasting):
     def write(self, text: str) -> int:
         """Write `text` and remember it."""
         self.used = True
-        return super().write(text)
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> ZaveError:
+    return ZaveError(
+        f"the output cannot be written: {error.strerror}",
+        where="stdout",
+        resolution="send it where there is room; what the command did is done",
+    )
 
 
 def _forgive_closed_terminal(error: OSError) -> None:
@@ -68,8 +90,7 @@ def guarded(run: Callable[[], object], *, line: Sequence[str], given: Given) -> 
         status = _guarded(run, line=line, given=given)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
-    _flush()
-    return status
+    return status if _flush() else status or int(ExitCode.FAILED)
 
 
 def _guarded(run: Callable[[], object], *, line: Sequence[str], given: Given) -> int:
@@ -234,15 +255,20 @@ def _forgiving_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _flush() -> None:
+def _flush() -> bool:
+    """Write what is held back; False, and told, where stdout does not take it."""
+    taken = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (BrokenPipeError, ValueError):
             _to_nowhere(stream)
         except OSError as error:
-            _forgive_closed_terminal(error)
             _to_nowhere(stream)
+            if stream is sys.stdout and error.errno != errno.EIO:
+                taken = False
+                _say("\n".join(explain(_unwritten(error))))
+    return taken
 
 
 def _to_nowhere(stream: Any) -> None:

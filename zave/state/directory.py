@@ -11,6 +11,7 @@ from typing import Self
 
 from zave.errors import StateError, UsageError
 from zave.spec.names import check_name
+from zave.state.lock import unwritable
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 _STEP = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
@@ -168,6 +169,7 @@ class StateDirectory:
         """
         for folder in dict.fromkeys((self.base, self.root)):
             _make_private(folder)
+            _require_writable(folder)
         for folder in (self.backups, self.damaged, self.instances):
             _check_private(folder, directory=True)
         for file in (*self.database_files, self.watermark, self.users_lock, self.repair_lock, self.world):
@@ -187,6 +189,19 @@ def _make_private(folder: Path) -> None:
             resolution="make it possible, or set ZAVE_STATE_DIR to a folder of your own",
         ) from error
     _check_private(folder, directory=True)
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise StateError where nothing can be made: SQLite would say that it cannot open what is sound."""
+    probe = folder / f".writable.{os.getpid()}.{os.urandom(4).hex()}"
+    if os.access(folder, os.W_OK | os.X_OK):
+        return
+    try:
+        # what the system says of a try: nothing else knows why
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise unwritable(folder, str(error.strerror)) from error
+    probe.unlink()
 
 
 def _check_private(path: Path, *, directory: bool) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from zave.errors import StateError
-from zave.state.lock import open_lock_file, try_flock
+from zave.state.lock import open_lock_file, try_flock, unwritable
 from zave.state.migrations import APPLICATION_ID, version_of
 
 # how long SQLite waits for another writer; each holds the lock for one short transaction
@@ -135,7 +135,10 @@ class FileLock:
     """An flock on a file of the state directory, for openers and repairers of the database."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = open_lock_file(path)
+        try:
+            self._descriptor = open_lock_file(path)
+        except OSError as error:
+            raise unwritable(path, str(error.strerror)) from error
 
     def take(self, operation: int, *, patience: float) -> bool:
         """Take it, or turn what is held into `operation`, within `patience` seconds."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from zave.clock import rfc3339
-from zave.errors import LockedError
+from zave.errors import LockedError, StateError
 
 # how long a fresh holder may take to write who it is before it counts as unknown
 _INTRODUCTION_SECONDS = 1.0
@@ -51,6 +51,15 @@ def open_lock_file(path: Path, *, create: bool = True) -> int:
     return os.open(path, flags, 0o600)
 
 
+def unwritable(path: Path, why: str) -> StateError:
+    """The error for a state directory that takes nothing; `why` as the system says it."""
+    return StateError(
+        f"the state directory cannot be written: {why}",
+        where=str(path),
+        resolution="make it writable, or set ZAVE_STATE_DIR to a folder of your own",
+    )
+
+
 def try_flock(descriptor: int, operation: int) -> bool:
     """Take the lock without waiting; False when another open file holds it."""
     try:
@@ -72,8 +81,11 @@ class InstanceLock:
 
     def acquire(self, holder: Holder) -> Self:
         """Take the lock for `holder`. Raises LockedError, naming its holder, when it is taken."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = open_lock_file(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = open_lock_file(self.path)
+        except OSError as error:
+            raise unwritable(self.path, str(error.strerror)) from error
         try:
             if not _take(descriptor):
                 raise _locked(self.path, _introduction(descriptor, patience=_INTRODUCTION_SECONDS))

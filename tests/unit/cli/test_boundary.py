@@ -1,4 +1,5 @@
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +152,21 @@ def test_interruptions_and_closed_pipes_are_quiet(
 ) -> None:
     assert guarded(raising(error), line=[], given=Given()) == status
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("schema",), ("schema", "status"), ("schema", "-o", "json")])
+def test_an_output_that_takes_nothing_is_an_error_and_no_bug(words: tuple[str, ...], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "zave", *words],
+            env={"ZAVE_STATE_DIR": str(tmp_path / "state"), "HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == "error: the output cannot be written: No space left on device"
+    assert "bug" not in ended.stderr
+    assert "Traceback" not in ended.stderr

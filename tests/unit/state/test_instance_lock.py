@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zave.errors import ExitCode, LockedError
+from zave.errors import ExitCode, LockedError, StateError
 from zave.state.lock import Holder, InstanceLock, holder
 
 SINCE = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
@@ -62,6 +62,15 @@ def tell(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
+def test_a_place_that_takes_no_lock_is_told_with_the_reason(tmp_path: Path) -> None:
+    # root may write where a user may not, but not below a file
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError) as caught:
+        InstanceLock(tmp_path / "file" / "homelab" / "lock").acquire(me())
+    assert caught.value.brief == "the state directory cannot be written: Not a directory"
+    assert "ZAVE_STATE_DIR" in (caught.value.resolution or "")
+
+
 def test_held_lock_is_refused_and_names_its_holder(path: Path) -> None:
     with InstanceLock(path).acquire(me("up homelab")), pytest.raises(LockedError) as refused:
         InstanceLock(path).acquire(me("down homelab"))
@@ -106,7 +115,7 @@ def test_symlink_in_the_place_of_the_lock_is_not_followed(path: Path, tmp_path: 
     path.parent.mkdir(parents=True)
     (tmp_path / "precious").write_text("untouched")
     path.symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(StateError, match="symbolic links"):
         InstanceLock(path).acquire(me())
     assert (tmp_path / "precious").read_text() == "untouched"
 

@@ -133,6 +133,19 @@ def test_file_in_the_place_of_the_root_is_refused(directory: StateDirectory) -> 
         directory.prepare()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_a_directory_that_takes_nothing_is_told_with_the_reason(tmp_path: Path, rehearsal: bool) -> None:
+    directory = StateDirectory.locate({"ZAVE_STATE_DIR": str(tmp_path / "state")}, rehearsal=rehearsal)
+    directory.prepare()
+    directory.base.chmod(0o500)
+    with pytest.raises(
+        StateError, match="the state directory cannot be written: Permission denied"
+    ) as caught:
+        directory.prepare()
+    assert "ZAVE_STATE_DIR" in (caught.value.resolution or "")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_belongs_to_another_user_is_refused(directory: StateDirectory) -> None:
     directory.prepare()
