@@ -43,14 +43,15 @@ class Project:
     ) -> "Project":
         """The project in force: `explicit`, else `ZAVE_PROJECT`, else `cwd` if it has environments.
 
-        Without any of them the packaged assets alone. Raises UsageError when a named folder is no
+        Else the nearest folder above that is a project and the user's own. Without any of them the
+        packaged assets alone. Raises UsageError when a named folder is no
         project folder.
         """
         named = explicit
         if named is None and environ.get(PROJECT_VARIABLE):
             named = Path(environ[PROJECT_VARIABLE])
         if named is None:
-            return cls(cwd) if (cwd / "environments").is_dir() else cls()
+            return cls(cwd) if (cwd / "environments").is_dir() else cls(_project_above(cwd))
         folder = (cwd / named.expanduser()).absolute()
         makes_one = "`zave init DIR` makes one"
         if not folder.is_dir():
@@ -93,12 +94,24 @@ class Project:
             folder = root / "environments"
             if folder.is_dir():
                 names.update(e.name for e in folder.iterdir() if (e / "environment.yaml").exists())
-        return sorted(names)
+        return sorted(names - set(self.without_spec()))
+
+    def without_spec(self) -> list[str]:
+        """The project's own folders of packaged environments that lack `environment.yaml`, sorted.
+
+        Nobody knows what is meant by them: the package's spec must not take their place in silence.
+        """
+        if self.folder is None:
+            return []
+        packaged, own = self.assets / "environments", self.folder / "environments"
+        names = [e.name for e in packaged.iterdir() if e.is_dir()] if packaged.is_dir() else []
+        return sorted(n for n in names if _lacks_spec(own / n))
 
     def environment_file(self, name: str) -> Path:
         """The `environment.yaml` of `name`, which `zave.spec.names` has checked.
 
-        Raises UsageError with the known environments when there is none.
+        Raises UsageError with the known environments when there is none, and for a folder of the
+        project's that has none: what is meant by it is not the package's.
         """
         relative = f"environments/{name}/environment.yaml"
         parts = _safe_parts(relative)
@@ -109,6 +122,8 @@ class Project:
             # lexists: a broken link is shown as one when it is read, not passed over in silence
             if os.path.lexists(file):
                 return file
+            if _lacks_spec(file.parent):
+                raise _no_spec(file)
         known = ", ".join(self.environments()) or "none"
         raise UsageError(
             f"there is no environment `{name}`",
@@ -162,6 +177,37 @@ class Project:
                     if not name.startswith(".") and ".tfstate" not in name
                 ]
         return sorted(files)
+
+
+def _project_above(cwd: Path) -> Path | None:
+    """The nearest project folder that `cwd` is in.
+
+    More is asked of it than of `cwd`: other programs have folders called `environments`, and a folder
+    that somebody else can write would decide what is made.
+    """
+    for folder in cwd.parents:
+        environments = folder / "environments"
+        if not environments.is_dir() or folder.stat().st_uid != os.geteuid():
+            continue
+        others = [top for top in ASSET_FOLDERS if top != environments.name]
+        if any((folder / top).is_dir() for top in others) or any(environments.glob("*/environment.yaml")):
+            return folder
+    return None
+
+
+def _lacks_spec(folder: Path) -> bool:
+    return os.path.lexists(folder) and not os.path.lexists(folder / "environment.yaml")
+
+
+def _no_spec(file: Path) -> UsageError:
+    folder = file.parent
+    there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    held = f"it holds {', '.join(there[:10])}" if there else "it is empty"
+    return UsageError(
+        f"{folder} has no {file.name}",
+        details=held if folder.is_dir() else "it is no folder",
+        resolution=f"name the spec {file.name}, or remove the folder to work with zave's own {folder.name}",
+    )
 
 
 def _safe_parts(relative: str) -> tuple[str, ...]:

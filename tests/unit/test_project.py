@@ -156,3 +156,42 @@ def test_locate_refuses_a_folder_that_is_no_project(tmp_path: Path) -> None:
         Project.locate(tmp_path / "gone", tmp_path, environ={})
     with pytest.raises(UsageError, match="is not a project folder"):
         Project.locate(tmp_path, tmp_path, environ={})
+
+
+def test_a_folder_of_the_users_own_without_a_spec_is_refused_not_replaced(
+    assets: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    write(own / "environments/homelab/environment.yml", "own\n")
+    (own / "environments/aws-demo").mkdir()
+    project = Project(own, assets)
+
+    with pytest.raises(UsageError, match=r"has no environment\.yaml") as caught:
+        project.environment_file("homelab")
+    assert str(own / "environments/homelab") in caught.value.brief
+    assert "environment.yml" in str(caught.value.details)
+    with pytest.raises(UsageError) as empty:
+        project.environment_file("aws-demo")
+    assert "it is empty" in str(empty.value.details)
+    assert project.without_spec() == ["aws-demo", "homelab"]
+    assert project.environments() == []
+
+
+def test_the_project_is_found_from_anywhere_inside_it(tmp_path: Path) -> None:
+    lab, inside = tmp_path / "lab", tmp_path / "lab/environments/homelab"
+    write(inside / "environment.yaml")
+    assert Project.locate(None, inside, environ={}).folder == lab
+    assert Project.locate(None, lab / "environments", environ={}).folder == lab
+
+
+def test_a_project_whose_spec_is_misnamed_is_found_as_well(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    write(lab / "environments/homelab/environment.yml")
+    (lab / "templates").mkdir()
+    assert Project.locate(None, lab / "environments/homelab", environ={}).folder == lab
+
+
+def test_an_unrelated_folder_called_environments_is_no_project_above(tmp_path: Path) -> None:
+    write(tmp_path / "environments/production.rb")
+    (tmp_path / "deep/er").mkdir(parents=True)
+    assert Project.locate(None, tmp_path / "deep/er", environ={}).folder is None

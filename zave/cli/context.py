@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +159,7 @@ class Context:
         spec = load_spec(path, kept=self.directory.checked_specs)
         if spec.platform == "aws-eks" and not self.options.rehearse:
             spec = self.pinned(environment, spec)
-        return self._place(instance, environment, spec, ttl=ttl)
+        return replace(self._place(instance, environment, spec, ttl=ttl), spec_file=path)
 
     def place_to_build(self, instance: str, environment: str, *, ttl: float | None = None) -> "Place":
         """The same as `place`, once it is sure that its cluster can be handed to Flux.

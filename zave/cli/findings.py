@@ -168,7 +168,16 @@ def _project(zave: Context) -> Iterator[Finding]:
     yield Finding(
         "project", "ok", f"{project.folder or 'the packaged files'}; environments: {names}", needed=True
     )
-    overridden = project.overridden()
+    refused = project.without_spec()
+    for name in refused:
+        yield Finding(
+            "project",
+            "warning",
+            f"{project.folder}/environments/{name} has no environment.yaml: {name} is refused",
+            "name the spec environment.yaml, or remove the folder",
+        )
+    passed_over = {f"environments/{name}" for name in refused}
+    overridden = [each for each in project.overridden() if each not in passed_over]
     if overridden:
         yield Finding("project", "info", f"your own instead of zave's: {', '.join(overridden)}")
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zave.engine.step import Step
@@ -26,7 +27,7 @@ class Place:
     """One instance with its spec, its site and its journal.
 
     `patience` is how long (real seconds) a program of an earlier, killed zave may go on before it
-    is interrupted.
+    is interrupted. `spec_file` is where the spec was read, None where it is the record's.
     """
 
     spec: "LibvirtSpec | AwsSpec"
@@ -34,6 +35,7 @@ class Place:
     journal: Journal
     ssh_keys: tuple[str, ...]
     patience: float
+    spec_file: Path | None = None
 
     @property
     def instance(self) -> str:

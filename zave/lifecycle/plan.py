@@ -44,6 +44,7 @@ def plan_document(place: Place, actions: Sequence[PlannedAction]) -> dict[str, A
         "schema": "zave/plan/v1",
         "environment": place.journal.environment,
         "instance": place.instance,
+        "spec": None if place.spec_file is None else str(place.spec_file),
         "rehearsal": place.journal.rehearsal,
         "actions": [{"step": p.step.name, "action": p.action.value, "reason": p.reason} for p in actions],
         "terraform": {

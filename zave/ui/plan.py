@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zave.ui.advice import advice
-from zave.ui.style import Style, Tone, dollars, one_line
+from zave.ui.style import Style, Tone, dollars, instance_of, one_line
 from zave.ui.table import table
 
 _TONES: dict[str, Tone] = {"run": "good", "rerun": "warn", "skip": "dim"}
@@ -23,7 +23,8 @@ def render_plan(plan: Mapping[str, Any], *, style: Style | None = None) -> str:
     """A `zave/plan/v1` document as text."""
     style = style or Style()
     mark = style.paint("  REHEARSAL", "warn") if plan["rehearsal"] else ""
-    lines = [style.paint(f"Plan for {one_line(plan['environment'])}", "strong") + mark]
+    lines = [style.paint(f"Plan for {instance_of(plan)}", "strong") + mark]
+    lines += [f"  by {one_line(plan['spec'])}"] if plan.get("spec") else []
     rows = [
         (
             style.paint(action["action"].upper(), _TONES[action["action"]]),

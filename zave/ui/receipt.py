@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zave.receipt import leaking_cost
-from zave.ui.style import Style, dollars, one_line
+from zave.ui.style import Style, dollars, instance_of, one_line
 from zave.ui.table import table
 
 Thing = Mapping[str, Any]
@@ -15,7 +15,7 @@ def render_receipt(receipt: Mapping[str, Any], *, style: Style | None = None) ->
     style = style or Style()
     mark = "  REHEARSAL: nothing of this ever existed outside the simulation" if receipt["rehearsal"] else ""
     lines = [
-        style.paint(f"Receipt of {one_line(receipt['environment'])}", "strong") + style.paint(mark, "warn"),
+        style.paint(f"Receipt of {instance_of(receipt)}", "strong") + style.paint(mark, "warn"),
         f"  at {receipt['at']}, by the inventory of {', '.join(map(one_line, receipt['inventory_sources']))}",
         "",
     ]

@@ -1,8 +1,9 @@
 """Colours and spans of time as text, without rich: reading commands must be quick."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from zave.settings import Color
 from zave.text import clean
@@ -34,6 +35,13 @@ def style_for(color: Color, stream: TextIO) -> Style:
 def one_line(text: object) -> str:
     """Anybody's words made harmless, on one line, as a cell or a line of a list."""
     return " ".join(clean(str(text)).split())
+
+
+def instance_of(document: Mapping[str, Any]) -> str:
+    """Whose a document is: the instance, and its environment where that is called otherwise."""
+    environment = one_line(document["environment"])
+    instance = one_line(document.get("instance") or environment)
+    return instance if instance == environment else f"{instance} ({environment})"
 
 
 def span(seconds: float) -> str:

@@ -45,6 +45,18 @@ def test_a_clean_receipt_says_zero_and_by_whose_word() -> None:
         assert part in text
 
 
+def test_a_second_instance_is_called_by_its_own_name() -> None:
+    assert render_receipt(receipt(instance="lab2")).startswith("Receipt of lab2 (homelab)  REHEARSAL")
+    assert render_plan(plan(instance="lab2")).startswith("Plan for lab2 (homelab)  REHEARSAL")
+    assert render_receipt(receipt(instance="homelab")).startswith("Receipt of homelab  REHEARSAL")
+
+
+def test_a_plan_tells_whose_spec_it_is_made_from() -> None:
+    spec = "/home/me/lab/environments/homelab/environment.yaml"
+    assert f"\n  by {spec}\n" in render_plan(plan(spec=spec))
+    assert "\n  by " not in render_plan(plan(spec=None))
+
+
 def test_a_leak_shows_its_price_and_its_end() -> None:
     text = render_receipt(receipt(leaks=[LEAK], usd_per_day_leaking=1.2, rehearsal=False))
     for part in ("LEAKS     1", "$1.20 a day", "$1.20/day", LEAK["how_to_delete"]):
