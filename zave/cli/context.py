@@ -118,7 +118,11 @@ class Context:
     def instances(self) -> Instances:
         """Which instance is meant, and what its cloud says of it."""
         return Instances(
-            self.directory, open_store=lambda: self.store, look=self._look, rehearsal=self.rehearsal
+            self.directory,
+            open_store=lambda: self.store,
+            look=self._look,
+            environments=lambda: self.project.environments(),
+            rehearsal=self.rehearsal,
         )
 
     @cached_property

@@ -24,6 +24,7 @@ class Instances:
 
     `open_store` is asked only when the record is needed. `look` says what an instance's cloud says of
     it, None where it lives in none; it raises ZaveError when the cloud cannot be reached.
+    `environments` are the names that can be brought up.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Instances:
         *,
         open_store: "Callable[[], StateStore]",
         look: "Callable[[InstanceRecord], Live | None]",
+        environments: Callable[[], Sequence[str]],
         rehearsal: bool = False,
     ) -> None:
         self._directory = directory
         self._open_store = open_store
         self._look = look
+        self._environments = environments
         self._rehearsal = rehearsal
 
     def record(self, instance: str) -> "InstanceRecord":
@@ -44,15 +47,22 @@ class Instances:
         store = self._open_store()
         found = store.instance(instance)
         if found is None:
-            import difflib
-
-            near = difflib.get_close_matches(instance, [r.name for r in store.instances()], n=1)
             raise NothingStandsError(
                 f"no instance {instance} is recorded",
                 where=str(self._directory.database),
-                resolution=f"did you mean {near[0]}?" if near else f"zave up {instance} makes one",
+                resolution=self._advice(instance, [r.name for r in store.instances()]),
             )
         return found
+
+    def _advice(self, wanted: str, recorded: "Sequence[str]") -> str:
+        """What to do about a name that is not on record: only what can be made is advised to be made."""
+        import difflib
+
+        environments = self._environments()
+        if wanted in environments:
+            return f"zave up {wanted} makes one; zave status shows all"
+        near = difflib.get_close_matches(wanted, sorted({*recorded, *environments}))
+        return f"did you mean {' or '.join(near)}? zave status shows all" if near else "zave status shows all"
 
     def names(self, env: str, name: str | None) -> tuple[str, str]:
         """(instance, environment) from ENV and --name: ENV may name a recorded instance."""

@@ -191,6 +191,36 @@ def test_a_huge_log_takes_little_memory(directory: StateDirectory, run_id: str, 
     assert len(done.stdout) < 100_000
 
 
+# names and drift
+
+
+@pytest.mark.usefixtures("run_id")
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("aws-demo", "zave up aws-demo makes one; zave status shows all"),
+        ("homelap", "did you mean homelab? zave status shows all"),
+        ("quite-another", "zave status shows all"),
+    ],
+)
+def test_a_name_that_is_not_recorded_is_advised_to_be_made_only_where_it_can_be(
+    zave: Zave, name: str, advice: str
+) -> None:
+    result = zave("drift", name)
+    assert f"no instance {name} is recorded" in result.err
+    assert f"next: {advice}\n" in result.err
+
+
+@pytest.mark.usefixtures("run_id")
+def test_what_a_run_has_not_done_yet_is_no_drift(zave: Zave, directory: StateDirectory) -> None:
+    lock = InstanceLock(directory.instance("homelab").lock)
+    with lock.acquire(Holder.here(command="up", run_id="r", since=AT)):
+        result = zave("drift", "homelab")
+    assert result.status == 4
+    assert f"up works on homelab, pid {os.getpid()}" in result.err
+    assert "zave up" not in result.err
+
+
 # kubeconfig and exec
 
 
