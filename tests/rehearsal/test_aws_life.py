@@ -148,6 +148,7 @@ def test_reap_refuses_before_the_end_and_destroys_after_it(demo_lab: AwsLab) -> 
     early = demo_lab.zave("reap", INSTANCE, "--rehearse", "-o", "json")
     assert early.exit_code == 2, early.told()
     assert "not past its TTL" in early.stdout
+    assert "Z)" in early.documents[-1]["brief"]
     assert demo_lab.parts() == made
 
     # five fires, none of which can do anything

@@ -187,6 +187,10 @@ def _usage_error(error: TyperException) -> UsageError:
     message = error.format_message()
     message, _, suggestion = message.partition(" Did you mean ")
     message, _, options = message.partition(" (Possible options: ")
+    # pydantic's own words, and a list with a line and a tab to each choice
+    message = " ".join(
+        message.replace("Value error, ", "").replace(". Choose from:", ": choose from").split()
+    )
     brief = message[:1].lower() + message[1:].rstrip(". ")
     context: Any = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "zave"

@@ -39,6 +39,11 @@ def command(
     options = options_of(context)
     target = folder.absolute()
     made: list[Path] = []
+    if ci is not None:
+        from zave.lifecycle.pipeline import check_environment
+
+        # before anything is written: zave's own files go there as they are
+        check_environment(Project(target), env)
     try:
         if ci is None or not any((target / top).is_dir() for top in ASSET_FOLDERS):
             made += Project().copy_to(target, overwrite=force)

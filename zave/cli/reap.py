@@ -13,6 +13,7 @@ from zave.cli.context import Context, Luck
 from zave.cli.lifecycle_options import Fault, FaultFile, Speed, StepTimeout
 from zave.cli.nothing_done import tell_nothing_done
 from zave.cli.options import options_of
+from zave.clock import rfc3339
 from zave.errors import LeakError, UsageError, ZaveError
 from zave.state.records import STANDING
 
@@ -128,7 +129,7 @@ def _reap(zave: Context, only: str | None) -> None:
 
 
 def _not_due(record: "InstanceRecord") -> UsageError:
-    end = record.expires_at.isoformat(timespec="seconds") if record.expires_at else "never"
+    end = rfc3339(record.expires_at) if record.expires_at else "never"
     return UsageError(
         f"{record.name} is not past its TTL (its end: {end})",
         resolution=f"zave down {record.name} takes it down now",

@@ -6,6 +6,7 @@ from pathlib import Path
 from zave.errors import UsageError
 from zave.project import Project
 from zave.render import Renderer
+from zave.spec.aws import AwsSpec
 from zave.spec.load import load_spec
 from zave.spec.names import check_name
 from zave.spec.units import HOUR, format_duration
@@ -14,18 +15,24 @@ TEMPLATE = "templates/ci/gitlab/gitlab-ci.yml.j2"
 FILE = ".gitlab-ci.yml"
 
 
-def write_pipeline(project: Project, folder: Path, *, environment: str, overwrite: bool = False) -> Path:
-    """Write the pipeline for an AWS environment of `project` into `folder`; its path.
-
-    Raises UsageError for an environment that is in no account, and for a file that is there unless
-    `overwrite`.
-    """
+def check_environment(project: Project, environment: str) -> AwsSpec:
+    """The spec that a pipeline is for. Raises UsageError for one that does not exist or is in no account."""
     spec = load_spec(project.environment_file(check_name(environment)))
     if spec.platform != "aws-eks":
         raise UsageError(
             f"{environment} is in no AWS account: a runner cannot reach it",
             resolution="name an environment of platform aws-eks: --for aws-demo",
         )
+    return spec
+
+
+def write_pipeline(project: Project, folder: Path, *, environment: str, overwrite: bool = False) -> Path:
+    """Write the pipeline for an AWS environment of `project` into `folder`; its path.
+
+    Raises UsageError for an environment that is in no account, and for a file that is there unless
+    `overwrite`.
+    """
+    spec = check_environment(project, environment)
     path = folder / FILE
     if os.path.lexists(path) and not overwrite:
         raise UsageError(

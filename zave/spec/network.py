@@ -38,6 +38,8 @@ def parse_cidr(value: object) -> IPv4Network:
         brief = f"{shown(value)} is not an IPv4 network"
         if isinstance(value, str) and _is_ipv6(value):
             brief = f"{shown(value)} is IPv6; zave works with IPv4 networks"
+        if isinstance(value, str) and _is_address(value):
+            form = f"write its prefix as well: {value}/32 is this address alone"
         raise UsageError(brief, resolution=form)
     try:
         interface = ipaddress.IPv4Interface(value)
@@ -49,6 +51,14 @@ def parse_cidr(value: object) -> IPv4Network:
             resolution=f"the network is {interface.network}",
         )
     return interface.network
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:

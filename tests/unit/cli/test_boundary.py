@@ -87,7 +87,9 @@ def test_a_document_on_stdout_is_not_followed_by_a_second_one(capsys: pytest.Cap
         (["exec"], "missing argument 'ENV'", "`zave exec --help`"),
         (["rehearse", "fautls"], "no such command 'fautls'", "did you mean 'faults'?"),
         (["history", "--limit", "0"], "invalid value", "`zave history --help`"),
-        (["status", "-o", "yaml"], "invalid value", "--help"),
+        (["status", "-o", "yaml"], "'--output': 'yaml' is not one of 'text', 'json'", "--help"),
+        (["demo", "gcp"], "invalid value for 'aws': 'gcp' is not one of 'aws'", "`zave demo --help`"),
+        (["demo"], "missing argument 'aws': choose from aws", "`zave demo --help`"),
         (["--rehearse"], "missing command", "`zave --help`"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from zave.cli.app import main
 from zave.errors import UsageError
 from zave.lifecycle.pipeline import FILE, write_pipeline
 from zave.project import Project
@@ -191,3 +192,13 @@ def test_a_pipeline_that_is_there_and_a_home_lab_are_refused(tmp_path: Path) -> 
     write_pipeline(Project(), tmp_path, environment="aws-demo", overwrite=True)
     with pytest.raises(UsageError, match="no AWS account"):
         write_pipeline(Project(), tmp_path, environment="homelab", overwrite=True)
+
+
+@pytest.mark.parametrize("environment", ["nope", "homelab"])
+def test_nothing_is_written_when_the_pipeline_would_be_refused(
+    tmp_path: Path, environment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "lab"
+    assert main(["init", str(target), "--ci", "gitlab", "--for", environment]) == 2
+    assert environment in capsys.readouterr().err
+    assert not target.exists()

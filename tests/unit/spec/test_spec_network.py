@@ -232,3 +232,12 @@ def test_a_hosted_zone_is_named_by_its_id(value: str) -> None:
 def test_what_is_no_id_of_a_hosted_zone_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match="is not the ID of a hosted zone"):
         parse_zone(value)
+
+
+def test_an_address_without_prefix_is_answered_with_its_own_network() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_cidr("203.0.113.7")
+    assert "203.0.113.7/32" in (caught.value.resolution or "")
+    with pytest.raises(UsageError) as caught:
+        parse_cidr("homelab")
+    assert "10.17.3.0/24" in (caught.value.resolution or "")
