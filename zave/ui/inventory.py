@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zave.ui.style import Style, Tone, one_line
+from zave.ui.style import Style, Tone, dollars, one_line
 from zave.ui.table import table
 
 _PARTS: tuple[tuple[str, str, Tone | None], ...] = (
@@ -12,6 +12,8 @@ _PARTS: tuple[tuple[str, str, Tone | None], ...] = (
     ("unclear", "unclear: free of charge, and their demo may live in a region not looked at", "dim"),
     ("leaks", "LEAKS: no live instance owns them", "bad"),
 )
+
+_MONEY = {"usd_per_day": "a day", "usd_per_month": "a month"}
 
 
 def render_inventory(inventory: Mapping[str, Any], *, style: Style | None = None) -> str:
@@ -27,11 +29,18 @@ def render_inventory(inventory: Mapping[str, Any], *, style: Style | None = None
         if not things:
             continue
         lines.append(style.paint(f"{title} ({len(things)})", tone))
-        columns = list(dict.fromkeys(name for thing in things for name in thing))
-        rows = [[_cell(thing.get(column)) for column in columns] for thing in things]
-        heads = [column.replace("_", " ") for column in columns]
-        lines += [f"  {line}" for line in table(heads, rows).splitlines()]
+        lines += [f"  {line}" for line in _table(things).splitlines()]
     return "\n".join([*lines, *_looked_at(inventory, style), *_unanswered(unanswered, style)]) + "\n"
+
+
+def _table(things: Sequence[Mapping[str, Any]]) -> str:
+    """By type and name; where the name says the same, the ID is left out: ARNs are long."""
+    shown = [{**thing, "id": None if thing["id"] == thing["name"] else thing["id"]} for thing in things]
+    shown.sort(key=lambda thing: (str(thing["type"]), str(thing["name"])))
+    named = dict.fromkeys(name for thing in shown for name in thing)
+    columns = [name for name in named if name != "id" or any(thing["id"] for thing in shown)]
+    rows = [[_cell(thing.get(column), money=column in _MONEY) for column in columns] for thing in shown]
+    return table([_MONEY.get(column, column.replace("_", " ")) for column in columns], rows)
 
 
 def _looked_at(inventory: Mapping[str, Any], style: Style) -> list[str]:
@@ -54,5 +63,7 @@ def _unanswered(places: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     return lines
 
 
-def _cell(value: Any) -> str:
-    return "-" if value is None else one_line(value)
+def _cell(value: Any, *, money: bool) -> str:
+    if value is None:
+        return "-"
+    return dollars(value) if money else one_line(value)

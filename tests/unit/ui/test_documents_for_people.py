@@ -172,6 +172,19 @@ def test_an_inventory_puts_leaks_in_red() -> None:
     assert render_inventory({**document, "leaks": []}) == "nothing exists\n"
 
 
+def test_an_inventory_is_by_type_with_amounts_and_no_id_that_repeats_the_name() -> None:
+    zone = {**LEAK, "type": "z_type", "id": "same", "name": "same", "usd_per_day": 0.55441}
+    bucket = {**zone, "type": "a_type", "id": "twin", "name": "twin", "usd_per_day": 0.0001}
+    text = render_inventory({"instance": None, "expected": [], "standing": [], "leaks": [zone, bucket]})
+    assert text.index("a_type") < text.index("z_type")
+    assert "$0.55 " in text
+    assert "$0.0001" in text
+    assert "  ID  " not in text
+    assert text.count("twin") == 1
+    other = {**zone, "id": "arn:of:it"}
+    assert "arn:of:it" in render_inventory({"instance": None, "expected": [other], "leaks": []})
+
+
 def test_names_from_a_platform_cannot_act_on_the_terminal() -> None:
     evil = {**LEAK, "name": "\x1b[2Jx\ny"}
     for text in (
