@@ -41,7 +41,8 @@ class Wanted:
 
     `nodes` is the most that its node group may have, `addresses` are elastic ones (a NAT gateway's).
     `karpenter` is how many vCPUs Karpenter may add to that, None where it has no limit.
-    `public_cidrs` are the networks that may reach the API server.
+    `public_cidrs` are the networks that may reach the API server, `administrators` the ARNs of who
+    administers the cluster beside the one that makes it.
     """
 
     instance: str
@@ -56,6 +57,7 @@ class Wanted:
     stands: bool = False
     karpenter: int | None = 0
     public_cidrs: tuple[IPv4Network, ...] = ()
+    administrators: tuple[str, ...] = ()
 
 
 class AccountFacts(Protocol):

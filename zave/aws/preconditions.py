@@ -43,8 +43,10 @@ def look(cloud: Cloud, facts: AccountFacts, wanted: Wanted, *, clock: Clock) -> 
         listed.append(_unlisted(error))
     else:
         listed += [*_names(items, wanted), *_leftovers(cloud, items, wanted)]
-    found += _support(wanted, items, today=clock.now().date())
+    stands = any(i.type == "aws_eks_cluster" and i.owner == wanted.instance for i in items)
+    found += _support(wanted, stands=stands, today=clock.now().date())
     found += _access(facts, wanted)
+    found += [] if stands else _administrators(caller, wanted)
     found += guarded("spot", lambda: _spot(facts, wanted))
     return [*found, *listed, *guarded("quotas", lambda: quotas(facts, items, wanted))]
 
@@ -142,7 +144,7 @@ def _region(cloud: Cloud, facts: AccountFacts) -> Iterator[Finding]:
         )
 
 
-def _support(wanted: Wanted, items: Sequence[Item], *, today: date) -> Iterator[Finding]:
+def _support(wanted: Wanted, *, stands: bool, today: date) -> Iterator[Finding]:
     version, window = wanted.version, wanted.window
     if window is None:
         yield Finding(
@@ -153,7 +155,6 @@ def _support(wanted: Wanted, items: Sequence[Item], *, today: date) -> Iterator[
         what = f"EKS supports Kubernetes {version} no more since {window.extended_until}"
         yield Finding("EKS version", "missing", what, "set a newer eks.version", needed=True)
     elif window.standard_until is None or today >= window.standard_until:
-        stands = any(i.type == "aws_eks_cluster" and i.owner == wanted.instance for i in items)
         yield _extended(wanted.version, window, stands=stands)
     elif window.standard_until - today < _SOON:
         ends = f"standard support of Kubernetes {version} ends soon: on {window.standard_until}"
@@ -191,6 +192,30 @@ def _access(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:
             "write your own public address into eks.public_cidrs, with /32",
             needed=True,
         )
+
+
+def _administrators(caller: Caller, wanted: Wanted) -> Iterator[Finding]:
+    """Who makes the cluster has an access entry by that, and EKS refuses a second one."""
+    for arn in wanted.administrators:
+        if _is(caller, arn):
+            yield Finding(
+                "administrators",
+                "missing",
+                f"{arn} makes the cluster, and administers it by that: EKS takes no second entry",
+                "leave it out of eks.administrators, or make the demo as somebody else",
+                needed=True,
+            )
+
+
+def _is(caller: Caller, arn: str) -> bool:
+    """Whether the caller is this user, or in a session of this role, whose ARN leaves out the path."""
+    if caller.arn == arn:
+        return True
+    service, _, rest = caller.arn.partition(":assumed-role/")
+    account, _, role = arn.partition(":role/")
+    return bool(rest and role) and (
+        service.replace(":sts:", ":iam:") == account and rest.partition("/")[0] == role.rpartition("/")[2]
+    )
 
 
 def _spot(facts: AccountFacts, wanted: Wanted) -> Iterator[Finding]:

@@ -102,6 +102,7 @@ def wanted_by(
         stands=stands,
         karpenter=karpenter_limit(node_pools(project)) if karpenter else 0,
         public_cidrs=spec.eks.public_cidrs,
+        administrators=spec.eks.administrators,
     )
 
 

@@ -17,6 +17,7 @@ from zave.spec.network import (
     parse_domain,
     parse_email,
     parse_instance_type,
+    parse_principal,
     parse_private_cidr,
     parse_public_cidr,
     parse_region,
@@ -52,6 +53,7 @@ _Notice = Annotated[
 ]
 _Email = Annotated[str, Parsed(parse_email, example="me@example.org")]
 _PublicCidr = Annotated[IPv4Network, Parsed(parse_public_cidr, example="203.0.113.7/32")]
+_Principal = Annotated[str, Parsed(parse_principal, example="arn:aws:iam::123456789012:role/admin")]
 _InstanceType = Annotated[str, Parsed(parse_instance_type, example="t3.large")]
 _ImageRepository = Annotated[str, Parsed(parse_image_repository, example="apps", pattern=IMAGE_REPOSITORY)]
 _Percent = Annotated[int, Field(ge=1, le=100)]
@@ -159,6 +161,12 @@ class Eks(Section):
         default=False,
         description="Says that a range wider than /8 in public_cidrs is meant. Default: false.",
     )
+    administrators: Annotated[tuple[_Principal, ...], Strict(False)] = Field(
+        default=(),
+        max_length=20,
+        description="ARNs of IAM roles and users that administer the cluster beside the one that makes it. "
+        "Default: [].",
+    )
     nodes: EksNodes = Field(default=EksNodes(), description="The managed node group.")
     karpenter: bool = Field(default=True, description="Install Karpenter to add nodes. Default: true.")
 
@@ -174,6 +182,12 @@ class Eks(Section):
         for index in duplicates(self.public_cidrs):
             yield Problem(
                 ("eks", "public_cidrs", index), "eks.public_cidrs says the same twice", "remove one of them"
+            )
+        for index in duplicates(self.administrators):
+            yield Problem(
+                ("eks", "administrators", index),
+                "eks.administrators says the same twice",
+                "remove one of them",
             )
         yield from self._node_problems()
 

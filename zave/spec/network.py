@@ -25,6 +25,10 @@ _REGION = re.compile(r"[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]{4,10}-[1-9]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 # an ID such as Z0123456789ABCDEFGHIJ (Route 53 API reference: ResourceId, 32 characters at most)
 _ZONE = re.compile(r"Z[0-9A-Z]{3,31}")
+# IAM's paths and names but for characters that no tag may have, since one names the principal
+_PRINCIPAL = re.compile(
+    r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:role|user)/(?:[A-Za-z0-9_+=.@/-]{1,510}/)?[A-Za-z0-9_+=.@-]{1,64}"
+)
 _INSTANCE_TYPE = re.compile(
     r"[a-z][a-z0-9-]{0,12}[0-9][a-z0-9-]{0,12}\.(?:nano|micro|small|medium|large|xlarge|[1-9][0-9]{0,2}xlarge|metal)"
 )
@@ -176,6 +180,19 @@ def parse_zone(value: object) -> str:
     if not isinstance(value, str) or _ZONE.fullmatch(value) is None:
         resolution = "`aws route53 list-hosted-zones` shows it; write it without `/hostedzone/`"
         raise UsageError(f"{shown(value)} is not the ID of a hosted zone", resolution=resolution)
+    return value
+
+
+def parse_principal(value: object) -> str:
+    """The ARN of an IAM role or user; only its form is checked. Raises UsageError."""
+    if not isinstance(value, str) or _PRINCIPAL.fullmatch(value) is None:
+        session = isinstance(value, str) and ":assumed-role/" in value
+        raise UsageError(
+            f"{shown(value)} is not the ARN of an IAM role or user",
+            resolution="that is a session: name its role, as `aws iam get-role --query Role.Arn` shows it"
+            if session
+            else "write one such as arn:aws:iam::123456789012:role/admin",
+        )
     return value
 
 

@@ -74,6 +74,12 @@ variable "public_cidrs" {
   nullable    = false
 }
 
+variable "administrators" {
+  description = "ARNs of IAM principals that administer the cluster beside who makes it and the destroyer, by a name for each."
+  type        = map(string)
+  default     = {}
+}
+
 # nodes
 
 variable "nodes" {

@@ -240,6 +240,27 @@ def test_another_answer_about_zones_moves_no_subnet(running: Demo) -> None:
     running.converged("demo")
 
 
+def test_further_administrators_are_let_in_beside_the_destroyer(running: Demo) -> None:
+    arns = ["arn:aws:iam::123456789012:role/admin", "arn:aws:iam::123456789012:user/me"]
+    access = {"public_cidrs": ["203.0.113.7/32"], "administrators": arns}
+    running.write_instance("demo", eks=access)
+    done = running.apply("demo")
+    assert set(done.values()) == {("create",)}
+    assert len(done) == 4
+    running.write_instance("demo", eks={**access, "administrators": [*reversed(arns)]})
+    running.converged("demo")
+    entries = {
+        each["values"]["principal_arn"].rpartition(":")[2]
+        for each in running.managed("demo").values()
+        if each["type"] == "aws_eks_access_policy_association"
+    }
+    assert entries == {
+        "role/admin",
+        "user/me",
+        "role/zave/standing/zave-destroyer-us-east-1-123456789012",
+    }
+
+
 def test_another_owner_or_size_changes_in_place(running: Demo) -> None:
     running.write_instance(
         "demo", eks={"public_cidrs": ["198.51.100.0/24"], "nodes": {"minimum": 3, "maximum": 5}}

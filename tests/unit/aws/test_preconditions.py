@@ -125,6 +125,30 @@ def test_a_region_must_be_enabled_and_spot_needs_its_role(account: Account) -> N
     assert missing(found(account, Facts(role=False), spot=False)) == []
 
 
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/team/admin"
+
+
+@pytest.mark.parametrize(
+    ("caller", "refused"),
+    [
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/session", True),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/administrator/admin", False),
+        ("arn:aws:sts::999999999999:assumed-role/admin/session", False),
+        (f"arn:aws:iam::{ACCOUNT}:user/me", True),
+        (f"arn:aws:iam::{ACCOUNT}:user/admin", False),
+    ],
+)
+def test_who_makes_the_cluster_is_no_further_administrator(
+    account: Account, caller: str, refused: bool
+) -> None:
+    account.caller = lambda: Caller(ACCOUNT, caller)  # type: ignore[method-assign]
+    administrators = (ROLE, f"arn:aws:iam::{ACCOUNT}:user/me")
+    assert missing(found(account, administrators=administrators)) == (["administrators"] if refused else [])
+    # of one that stands they are who somebody else named
+    account.inventory.add(item("demo", "aws_eks_cluster", name="zave-demo"))
+    assert missing(found(account, administrators=administrators, stands=True)) == []
+
+
 def test_an_api_server_that_nobody_can_reach_is_refused(account: Account) -> None:
     mine, example = IPv4Network("198.18.7.7/32"), IPv4Network("203.0.113.7/32")
     assert missing(found(account, public_cidrs=(mine,))) == []

@@ -56,9 +56,9 @@ module "cluster" {
 
   # access
   public_cidrs = var.public_cidrs
-  administrators = {
+  administrators = merge(var.administrators, {
     destroyer = "arn:${data.aws_partition.current.partition}:iam::${var.account}:role/zave/standing/${var.destroyer_role}"
-  }
+  })
 
   # nodes
   nodes     = var.nodes
