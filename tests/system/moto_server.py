@@ -3,7 +3,8 @@
 Run as a program it serves; imported it starts one. In front of moto stands a gate that writes down each
 call, refuses those that a test wants refused, and corrects what moto is known to do unlike AWS (aws.md of
 2026-11-23, section 6): builds that are over before they began and forget what they were told, and a
-schedule group whose schedules stay when it goes. Policies of buckets are kept and not asked.
+schedule group whose schedules stay when it goes. What moto does not know at all and zave asks is answered as
+AWS would. Policies of buckets are kept and not asked.
 """
 
 import json
@@ -138,6 +139,7 @@ class _Gate:
         self._answers: dict[str, Any] = {}
         self._told: dict[str, list[dict[str, str]]] = {}
         self._ended: dict[str, dict[str, str]] = {}
+        self._subscribers: dict[tuple[str, float], Any] = {}
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         body = _body(environ)
@@ -157,6 +159,10 @@ class _Gate:
             answer = self._unknown_to_moto(call) if answer is None else answer
         if fault is not None:
             return _refusal(start, fault, environ)
+        if call == "budgets:CreateBudget":
+            self._keep_subscribers(json.loads(body))
+        if answer is None and call == "budgets:DescribeSubscribersForNotification":
+            answer = self._told_by_budget(json.loads(body))
         if answer is not None:
             return _reply(start, answer)
         if call in ("codebuild:StartBuild", "codebuild:BatchGetBuilds"):
@@ -185,6 +191,18 @@ class _Gate:
                 }
                 list(self._moto(reset, lambda *_: None))
             return {}
+
+    def _keep_subscribers(self, asked: Any) -> None:
+        """moto forgets whom a notification tells."""
+        with self._lock:
+            for each in asked.get("NotificationsWithSubscribers", ()):
+                key = (asked["Budget"]["BudgetName"], float(each["Notification"]["Threshold"]))
+                self._subscribers[key] = each["Subscribers"]
+
+    def _told_by_budget(self, asked: Any) -> Any:
+        with self._lock:
+            key = (asked["BudgetName"], float(asked["Notification"]["Threshold"]))
+            return {"Subscribers": self._subscribers.get(key, [])}
 
     def _builds(self, call: str, asked: Any, environ: Environ, start: Start) -> Iterable[bytes]:
         """Builds that remember what they were told, and run until the test ends them."""

@@ -22,6 +22,7 @@ TAGS = {"zave:standing": "true", "zave:owner": "me@example.org", "cloud-nuke-exc
 BUILD = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl" / "build.sh"
 _PATH = "/zave/standing/"
 _MAIL = "alarms@example.org"
+_BY_DEFAULT = "apply_server_side_encryption_by_default"
 _TOPIC = PARTS.topic_arn.rpartition(":")[2]
 
 
@@ -62,6 +63,14 @@ def parts_made() -> list[tuple[str, dict[str, Any]]]:
     made += [
         ("aws_s3_bucket_policy", {"bucket": PARTS.bucket, "policy": document("tls")}),
         ("aws_s3_bucket_lifecycle_configuration", {"bucket": PARTS.bucket, "rule": [rule]}),
+        (
+            "aws_s3_bucket_server_side_encryption_configuration",
+            {"bucket": PARTS.bucket, "rule": [{_BY_DEFAULT: [{"sse_algorithm": "AES256"}]}]},
+        ),
+        (
+            "aws_s3_bucket_ownership_controls",
+            {"bucket": PARTS.bucket, "rule": [{"object_ownership": "BucketOwnerEnforced"}]},
+        ),
         ("aws_scheduler_schedule_group", {"name": PARTS.group}),
         ("aws_sqs_queue", {"name": PARTS.queue, "message_retention_seconds": 1209600}),
         ("aws_sns_topic", {"name": _TOPIC}),
@@ -76,10 +85,17 @@ def parts_made() -> list[tuple[str, dict[str, Any]]]:
 
 def _budget() -> dict[str, Any]:
     notices = [
-        {"threshold": percent, "notification_type": "ACTUAL", "subscriber_email_addresses": [_MAIL]}
+        {
+            "threshold": percent,
+            "threshold_type": "PERCENTAGE",
+            "notification_type": "ACTUAL",
+            "comparison_operator": "GREATER_THAN",
+            "subscriber_email_addresses": [_MAIL],
+        }
         for percent in (50, 100)
     ]
-    return {"name": PARTS.budget, "limit_amount": "50", "notification": notices}
+    kind = {"budget_type": "COST", "time_unit": "MONTHLY", "limit_unit": "USD"}
+    return {"name": PARTS.budget, "limit_amount": "50", **kind, "notification": notices}
 
 
 def _alarm(name: str) -> dict[str, Any]:
@@ -96,12 +112,14 @@ def _alarm(name: str) -> dict[str, Any]:
         "comparison_operator": "GreaterThanOrEqualToThreshold",
         "treat_missing_data": "notBreaching",
         "alarm_actions": [PARTS.topic_arn],
+        "ok_actions": [PARTS.topic_arn],
     }
 
 
 def _project() -> dict[str, Any]:
     told = {"ZAVE_BUCKET": PARTS.bucket, "ZAVE_DESTROYER_ROLE": PARTS.destroyer_role_arn}
     machine = {
+        "type": "LINUX_CONTAINER",
         "image": "aws/codebuild/standard:7.0",
         "compute_type": "BUILD_GENERAL1_SMALL",
         "environment_variable": pairs(told, "name", "value"),
@@ -187,6 +205,8 @@ def make_alarm(api: Api, name: str, **changes: Any) -> None:
         ComparisonOperator=values["comparison_operator"],
         TreatMissingData=values["treat_missing_data"],
         AlarmActions=list(values["alarm_actions"]),
+        OKActions=list(values.get("ok_actions") or ()),
+        **({"Unit": unit} if (unit := values.get("unit")) else {}),
         ActionsEnabled=values.get("actions_enabled", True) is not False,
         Tags=pairs(TAGS),
         **({"DatapointsToAlarm": int(points)} if (points := values.get("datapoints_to_alarm")) else {}),
@@ -215,7 +235,7 @@ def _make_project(api: Api, values: Values, **changes: Any) -> None:
         "source": {"type": "S3", "location": "none/none", "buildspec": values["source"][0]["buildspec"]},
         "artifacts": {"type": "NO_ARTIFACTS"},
         "environment": {
-            "type": "LINUX_CONTAINER",
+            "type": machine["type"],
             "image": machine["image"],
             "computeType": machine["compute_type"],
             "environmentVariables": variables,
@@ -262,6 +282,19 @@ def _make_lifecycle(api: Api, values: Values) -> None:
     ]
     here = {"Bucket": values["bucket"], "LifecycleConfiguration": {"Rules": rules}}
     api.call("s3", "put_bucket_lifecycle_configuration", **here)
+
+
+def _make_encryption(api: Api, values: Values) -> None:
+    ((rule,),) = ([each[_BY_DEFAULT] for each in values["rule"]],)
+    by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": rule[0]["sse_algorithm"]}}
+    here = {"Bucket": values["bucket"], "ServerSideEncryptionConfiguration": {"Rules": [by_default]}}
+    api.call("s3", "put_bucket_encryption", **here)
+
+
+def _make_owners(api: Api, values: Values) -> None:
+    rules = [{"ObjectOwnership": each["object_ownership"]} for each in values["rule"]]
+    here = {"Bucket": values["bucket"], "OwnershipControls": {"Rules": rules}}
+    api.call("s3", "put_bucket_ownership_controls", **here)
 
 
 def _make_queue(api: Api, values: Values) -> None:
@@ -320,7 +353,9 @@ def _make_budget(api: Api, values: Values) -> None:
 _WITHOUT_TAGS = frozenset(
     {
         "aws_s3_bucket_lifecycle_configuration",
+        "aws_s3_bucket_ownership_controls",
         "aws_s3_bucket_policy",
+        "aws_s3_bucket_server_side_encryption_configuration",
         "aws_sns_topic_policy",
         "aws_sns_topic_subscription",
     }
@@ -337,6 +372,8 @@ _MAKERS: Mapping[str, Callable[[Api, Values], object]] = {
     "aws_s3_bucket_policy": lambda api, values: api.call(
         "s3", "put_bucket_policy", Bucket=values["bucket"], Policy=values["policy"]
     ),
+    "aws_s3_bucket_ownership_controls": _make_owners,
+    "aws_s3_bucket_server_side_encryption_configuration": _make_encryption,
     "aws_scheduler_schedule_group": lambda api, values: api.call(
         "scheduler", "create_schedule_group", Name=values["name"], Tags=pairs(TAGS)
     ),

@@ -94,6 +94,46 @@ def _project(**changes: Any) -> Callable[[Api], object]:
     return change
 
 
+def _environment(**changes: Any) -> Callable[[Api], object]:
+    """Change what the project runs on, as somebody in the console would."""
+
+    def change(api: Api) -> None:
+        (found,) = api.call("codebuild", "batch_get_projects", names=[PARTS.project])["projects"]
+        _project(environment={**found["environment"], **changes})(api)
+
+    return change
+
+
+def _stored_variable(api: Api) -> None:
+    """The bucket's name is that of a parameter now."""
+    (found,) = api.call("codebuild", "batch_get_projects", names=[PARTS.project])["projects"]
+    told = [
+        {**each, "type": "PARAMETER_STORE"} if each["name"] == "ZAVE_BUCKET" else each
+        for each in found["environment"]["environmentVariables"]
+    ]
+    _environment(environmentVariables=told)(api)
+
+
+def _own_key(api: Api) -> None:
+    by = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/0a"}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": by}]}
+    here = {"Bucket": PARTS.bucket, "ServerSideEncryptionConfiguration": rules}
+    api.call("s3", "put_bucket_encryption", **here)
+
+
+def _budget(**changes: Any) -> Callable[[Api], object]:
+    """moto has no call that changes one: it is made anew."""
+
+    def change(api: Api) -> None:
+        which = {"AccountId": ACCOUNT, "BudgetName": PARTS.budget}
+        found = api.call("budgets", "describe_budget", **which)["Budget"]
+        api.call("budgets", "delete_budget", **which)
+        kept = {name: found[name] for name in ("BudgetName", "BudgetType", "TimeUnit", "BudgetLimit")}
+        api.call("budgets", "create_budget", AccountId=ACCOUNT, Budget={**kept, **changes})
+
+    return change
+
+
 MODULE = Path(__file__).parents[3] / "terraform-modules" / "aws-ttl"
 _SCHEDULER, _BUILDER, _DESTROYER = PARTS.roles
 TRUSTS_NOBODY = trust({"Service": "ec2.amazonaws.com"})
@@ -267,7 +307,31 @@ TRUSTS_NOBODY = trust({"Service": "ec2.amazonaws.com"})
             _without("budgets", "delete_budget", AccountId=ACCOUNT, BudgetName=PARTS.budget),
             f"budget {PARTS.budget}",
         ),
-        (_fewer_notices, f"sum or percentages of budget {PARTS.budget}"),
+        (_fewer_notices, f"percentages of budget {PARTS.budget}, or whom it tells"),
+        (_budget(TimeUnit="ANNUALLY"), f"what budget {PARTS.budget} counts"),
+        (_budget(BudgetLimit={"Amount": "5000", "Unit": "USD"}), f"what budget {PARTS.budget} counts"),
+        (_budget(BudgetLimit={"Amount": "50", "Unit": "JPY"}), f"what budget {PARTS.budget} counts"),
+        (_budget(CostFilters={"Service": ["Amazon Chime"]}), f"what budget {PARTS.budget} counts"),
+        (_environment(type="ARM_CONTAINER"), f"what project {PARTS.project} runs on"),
+        (_environment(privilegedMode=True), f"what project {PARTS.project} runs on"),
+        (_stored_variable, f"what project {PARTS.project} runs on"),
+        (
+            lambda api: make_alarm(api, PARTS.alarms[0], ok_actions=[]),
+            f"what alarm {PARTS.alarms[0]} waits for",
+        ),
+        (
+            lambda api: make_alarm(api, PARTS.alarms[0], unit="Count"),
+            f"what alarm {PARTS.alarms[0]} waits for",
+        ),
+        (_own_key, "encryption of the state bucket"),
+        (
+            _without("s3", "delete_bucket_encryption", Bucket=PARTS.bucket),
+            "encryption of the state bucket",
+        ),
+        (
+            _without("s3", "delete_bucket_ownership_controls", Bucket=PARTS.bucket),
+            "whose the objects of the state bucket are",
+        ),
     ],
 )
 def test_a_part_that_is_missing_or_altered_has_a_name(
@@ -309,6 +373,14 @@ def test_what_waits_in_the_dead_letter_queue_is_counted_and_told(
     assert (machinery.ready, machinery.undelivered) == (True, 3)
     warnings = {each.kind: each.text for each in read_back(cloud, clock, instance="demo").warnings}
     assert warnings["undelivered"].startswith("3 fires or mails")
+
+
+def test_whom_a_budget_tells_is_compared(cloud: LiveCloud, server: MotoServer) -> None:
+    theirs = {"SubscriptionType": "EMAIL", "Address": "nobody@example.org"}
+    server.answer("budgets:DescribeSubscribersForNotification", {"Subscribers": [theirs]})
+    assert cloud.switchboard.machinery().missing == (
+        f"percentages of budget {PARTS.budget}, or whom it tells",
+    )
 
 
 _PENDING = f"""<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions><member>

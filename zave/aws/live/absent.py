@@ -16,8 +16,10 @@ ABSENT = frozenset(
         "NoSuchPublicAccessBlockConfiguration",
         "NotFound",
         "NotFoundException",
+        "OwnershipControlsNotFoundError",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
+        "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from zave.aws.live.absent import ABSENT, ask_for
 from zave.aws.live.api import Api, RefusedError
-from zave.aws.live.machinery_bucket import look_at_bucket
+from zave.aws.live.machinery_bucket import look_at_bucket, look_at_what_is_stored
+from zave.aws.live.machinery_budget import counted, counted_made, notices, notices_made
 from zave.aws.live.machinery_rights import look_at_boundary, look_at_role
 from zave.aws.live.made import Made, read_made
 from zave.aws.live.parts import Parts
@@ -121,9 +122,11 @@ def _machine(project: Mapping[str, Any]) -> tuple[object, ...]:
         project.get("queuedTimeoutInMinutes"),
         project.get("concurrentBuildLimit") or 0,
         (project.get("vpcConfig") or {}).get("vpcId"),
+        environment.get("type"),
         environment.get("image"),
         environment.get("computeType"),
-        _told(project),
+        bool(environment.get("privilegedMode")),
+        {each["name"]: _variable(each) for each in environment.get("environmentVariables", ())},
     )
 
 
@@ -135,10 +138,17 @@ def _machine_made(project: Mapping[str, Any]) -> tuple[object, ...]:
         project.get("queued_timeout"),
         project.get("concurrent_build_limit") or 0,
         next((each.get("vpc_id") for each in project.get("vpc_config") or ()), None),
+        environment.get("type"),
         environment.get("image"),
         environment.get("compute_type"),
-        {each["name"]: each["value"] for each in environment.get("environment_variable") or ()},
+        bool(environment.get("privileged_mode")),
+        {each["name"]: _variable(each) for each in environment.get("environment_variable") or ()},
     )
+
+
+def _variable(each: Mapping[str, Any]) -> tuple[str, str]:
+    """A variable's value and its type, of which some have the value fetched from elsewhere."""
+    return each["value"], each.get("type") or "PLAINTEXT"
 
 
 def _told(project: Mapping[str, Any]) -> dict[str, str]:
@@ -198,6 +208,8 @@ def _alarms(api: Api, parts: Parts, made: Made) -> Iterator[str]:
         else:
             live = {mine: alarm.get(theirs) for mine, theirs in _ALARM.items()}
             live["treat_missing_data"] = alarm.get("TreatMissingData") or "missing"
+            live["ok_actions"] = alarm.get("OKActions", [])
+            live["unit"] = alarm.get("Unit")
             live["dimensions"] = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", ())}
             if made.altered("aws_cloudwatch_metric_alarm", live, alarm_name=name):
                 yield f"what alarm {name} waits for"
@@ -220,14 +232,24 @@ def _budget(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     if answer is None:
         yield f"budget {parts.budget}"
         return
-    wanted = made.one("aws_budgets_budget", name=parts.budget)
-    limit = answer["Budget"].get("BudgetLimit", {}).get("Amount", 0)
+    if not made.known:
+        return
+    budget, wanted = answer["Budget"], made.one("aws_budgets_budget", name=parts.budget)
+    if counted(budget) != counted_made(wanted):
+        yield f"what budget {parts.budget} counts"
     found = ask_for(api, "budgets", "describe_notifications_for_budget", **which) or {}
-    told = {float(each["Threshold"]) for each in found.get("Notifications", ())}
-    thresholds = {float(each["threshold"]) for each in wanted.get("notification") or ()}
-    same = told == thresholds and float(limit) == float(wanted.get("limit_amount") or 0)
-    if made.known and not same:
-        yield f"sum or percentages of budget {parts.budget}"
+    told = [(each, _subscribers(api, which, each)) for each in found.get("Notifications", ())]
+    if notices(told) != notices_made(wanted):
+        yield f"percentages of budget {parts.budget}, or whom it tells"
+
+
+def _subscribers(
+    api: Api, which: Mapping[str, str], notification: Mapping[str, Any]
+) -> Sequence[Mapping[str, str]]:
+    pages = api.pages(
+        "budgets", "describe_subscribers_for_notification", Notification=dict(notification), **which
+    )
+    return [each for page in pages for each in page.get("Subscribers", ())]
 
 
 def _confirmed(api: Api, parts: Parts) -> bool:
@@ -255,6 +277,7 @@ _LOOKS: Sequence[Look] = (look_at_bucket, _state, _group, _project, _topic, look
 _BESIDE: Mapping[str, Look] = {
     "alarms": _alarms,
     "budget": _budget,
+    "encryption and owners of the state bucket": look_at_what_is_stored,
     "dead-letter queue": _queue,
     "log group of the destroyer": _logs,
 }

@@ -8,6 +8,8 @@ from zave.aws.live.api import Api
 from zave.aws.live.made import Made
 from zave.aws.live.parts import Parts
 
+_BY_DEFAULT = "apply_server_side_encryption_by_default"
+
 
 def look_at_bucket(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     """The bucket and its settings."""
@@ -30,6 +32,28 @@ def look_at_bucket(api: Api, parts: Parts, made: Made) -> Iterator[str]:
     if made.known and _live(found) != _made(made, parts):
         # a rule that deletes what is current would take states and bundles
         yield "lifecycle of the state bucket"
+
+
+def look_at_what_is_stored(api: Api, parts: Parts, made: Made) -> Iterator[str]:
+    """How what is in the bucket is encrypted, and whose it is."""
+    if not made.known:
+        return
+    here = {"Bucket": parts.bucket, "ExpectedBucketOwner": parts.account}
+    found = ask_for(api, "s3", "get_bucket_encryption", **here) or {}
+    rules = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    told = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
+    by = made.one("aws_s3_bucket_server_side_encryption_configuration", bucket=parts.bucket)
+    wanted = [each for rule in by.get("rule") or () for each in rule[_BY_DEFAULT]]
+    # a key of somebody's own can be deleted, and with it all that is in the bucket
+    if [(each.get("SSEAlgorithm"), each.get("KMSMasterKeyID") or None) for each in told] != [
+        (each.get("sse_algorithm"), each.get("kms_master_key_id") or None) for each in wanted
+    ]:
+        yield "encryption of the state bucket"
+    found = ask_for(api, "s3", "get_bucket_ownership_controls", **here) or {}
+    owners = [rule.get("ObjectOwnership") for rule in found.get("OwnershipControls", {}).get("Rules", ())]
+    by = made.one("aws_s3_bucket_ownership_controls", bucket=parts.bucket)
+    if owners != [rule.get("object_ownership") for rule in by.get("rule") or ()]:
+        yield "whose the objects of the state bucket are"
 
 
 def _live(found: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:

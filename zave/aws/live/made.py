@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -66,30 +66,61 @@ def read_made(api: Api, parts: Parts) -> Made:
 
 
 def same_policy(one: object, other: object) -> bool:
-    """Whether two policies say the same; each a document or its text, also encoded as in a URL."""
-    first, second = _document(one), _document(other)
-    return first == second
+    """Whether two policies say the same; each a document or its text, also encoded as in a URL.
+
+    By the IAM user guide's reference of policy elements: lists are sets, services and actions have no case,
+    nor have the keys of conditions; numbers and booleans may be quoted; an `Id` says nothing of rights.
+    """
+    return _document(one) == _document(other)
 
 
 def _document(policy: object) -> object:
     if isinstance(policy, str):
         for text in (policy, unquote(policy)):
             try:
-                return _plain(json.loads(text))
+                return _policy(json.loads(text))
             except (ValueError, RecursionError):
                 continue
-    return _plain(policy or None)
+    return _policy(policy or None)
 
 
-def _plain(value: object) -> object:
-    """A value whose lists are sets: one word and a list of this word are the same to IAM."""
-    if isinstance(value, Mapping):
-        # one statement is as good as a list of one
-        return {name: _plain([inner] if name == "Statement" else inner) for name, inner in value.items()}
-    return sorted({json.dumps(_word(one), sort_keys=True) for one in _flat(value)})
+def _policy(document: object) -> object:
+    if not isinstance(document, Mapping):
+        return document
+    rest = {name: value for name, value in document.items() if name not in ("Id", "Statement")}
+    return {**rest, "Statement": _set(map(_statement, _flat(document.get("Statement"))))}
+
+
+def _statement(statement: object) -> object:
+    if not isinstance(statement, Mapping):
+        return statement
+    plain: dict[str, object] = {}
+    for name, value in statement.items():
+        if name == "Condition":
+            # an empty one holds always, as none does
+            plain |= {name: _condition(value)} if value else {}
+        elif name in ("Action", "NotAction"):
+            plain[name] = _set(str(each).lower() for each in _flat(value))
+        elif isinstance(value, Mapping):
+            plain[name] = {kind: _set(map(_word, _flat(who))) for kind, who in value.items()}
+        else:
+            plain[name] = _set(map(_word, _flat(value)))
+    return plain
+
+
+def _condition(condition: object) -> object:
+    if not isinstance(condition, Mapping):
+        return condition
+    return {
+        operator: {str(key).lower(): _set(map(_quoted, _flat(value))) for key, value in keys.items()}
+        if isinstance(keys, Mapping)
+        else keys
+        for operator, keys in condition.items()
+    }
 
 
 def _flat(value: object) -> Iterator[object]:
+    """One word and a list of this word are the same to IAM."""
     if isinstance(value, list | tuple):
         for each in value:
             yield from _flat(each)
@@ -97,12 +128,30 @@ def _flat(value: object) -> Iterator[object]:
         yield value
 
 
+def _set(words: Iterable[object]) -> list[str]:
+    return sorted(set(map(_text, words)))
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
 def _word(value: object) -> object:
-    if isinstance(value, Mapping | list | tuple):
-        return _plain(value)
     return _ROOT.sub(r"\1", value) if isinstance(value, str) else value
 
 
+def _quoted(value: object) -> object:
+    """A value of a condition: true, 1 and their texts are the same."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return _word(value)
+
+
 def _same(made: object, live: object) -> bool:
+    if isinstance(made, list) and isinstance(live, list):
+        # of sets, both: Terraform and AWS tell them in orders of their own
+        return _set(made) == _set(live)
     # what Terraform has as 0, "" or an empty list AWS leaves out
     return made == live or (not made and not live)

@@ -24,10 +24,49 @@ def policy(**changes: Any) -> dict[str, Any]:
         policy(Action=["s3:PutObject", "s3:GetObject", "s3:GetObject"]),
         policy(Resource=["*"]),
         {"Statement": policy()["Statement"][0], "Version": "2012-10-17"},
+        policy(Action=["S3:getobject", "s3:PUTOBJECT"]),
+        policy(Condition={}),
+        {**policy(), "Id": "__default_policy_ID"},
     ],
 )
 def test_order_and_spelling_of_a_policy_do_not_matter(other: object) -> None:
     assert same_policy(json.dumps(policy()), other)
+
+
+CONDITION = {"Bool": {"aws:SecureTransport": "false"}, "NumericLessThan": {"s3:max-keys": "10"}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Bool": {"aws:securetransport": "false"}, "NumericLessThan": {"S3:Max-Keys": "10"}},
+        {"Bool": {"aws:SecureTransport": False}, "NumericLessThan": {"s3:max-keys": 10}},
+        {"Bool": {"aws:SecureTransport": ["false"]}, "NumericLessThan": {"s3:max-keys": ["10", 10]}},
+    ],
+)
+def test_spelling_of_a_condition_does_not_matter(other: dict[str, Any]) -> None:
+    assert same_policy(policy(Condition=CONDITION), policy(Condition=other))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Bool": {"aws:SecureTransport": True}, "NumericLessThan": {"s3:max-keys": "10"}},
+        {"Bool": {"aws:SecureTransport": "false"}, "NumericLessThan": {"s3:max-keys": 11}},
+        {"Bool": {"aws:SecureTransport": "false"}},
+        {"BoolIfExists": CONDITION["Bool"], "NumericLessThan": CONDITION["NumericLessThan"]},
+        {},
+        "",
+    ],
+)
+def test_another_condition_is_another_policy(other: object) -> None:
+    assert not same_policy(policy(Condition=CONDITION), policy(Condition=other))
+
+
+def test_the_case_of_what_a_condition_compares_matters() -> None:
+    one, other = ({"StringEquals": {"aws:PrincipalTag/instance": name}} for name in ("demo", "Demo"))
+    assert not same_policy(policy(Condition=one), policy(Condition=other))
+    assert not same_policy(policy(Resource="arn:aws:s3:::b"), policy(Resource="arn:aws:s3:::B"))
 
 
 def test_an_account_and_its_root_are_the_same_principal() -> None:
