@@ -59,6 +59,13 @@ def test_a_terminal_that_is_closed_at_the_question_interrupts_the_run(lab: Lab, 
     assert phases(lab) == [("homelab", "absent")]
 
 
+def test_an_up_ends_with_where_the_cluster_answers_and_what_comes_next(standing_lab: Lab) -> None:
+    ended = standing_lab.up()
+    told = [d for d in ended.documents if d["event"] == "notice"][-1]
+    assert told["text"].startswith("homelab is up at https://")
+    assert told["resolution"] == "zave exec homelab -- kubectl get nodes"
+
+
 def test_an_instance_that_stands_stays_ready_after_an_interrupted_question(standing_lab: Lab) -> None:
     lost = standing_lab.zave("rehearse", "lose", "libvirt_domain", "zave-homelab-worker-1")
     assert lost.exit_code == 0, lost.told()

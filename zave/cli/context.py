@@ -121,9 +121,12 @@ class Context:
             self.directory,
             open_store=lambda: self.store,
             look=self._look,
-            environments=lambda: self.project.environments(),
+            environments=self._environments,
             rehearsal=self.rehearsal,
         )
+
+    def _environments(self) -> list[str]:
+        return self.project.environments()
 
     @cached_property
     def project(self) -> "Project":

@@ -1,5 +1,6 @@
 """`zave demo`: an AWS demo that cannot outlive its TTL."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -48,6 +49,8 @@ def command(
         ask = zave.screens.asker(yes=yes)
         zave.settle_account(environment, ask=ask)
         place = zave.place_to_build(instance, environment, ttl=_seconds(ttl))
+        if ttl is not None:
+            warn_of_end(place)
         _require_within_maximum(place)
         from zave.cli.account import offer_set_up
 
@@ -59,6 +62,19 @@ def _seconds(ttl: str | None) -> float | None:
     from zave.spec.units import DAY, HOUR, parse_duration
 
     return None if ttl is None else parse_duration(ttl, what="lifetime", minimum=HOUR, maximum=30 * DAY)
+
+
+def warn_of_end(place: "Place") -> None:
+    """Say that a life that was asked for changes nothing, where the end is set already."""
+    record = place.record()
+    if record.phase != "destroyed" and record.expires_at is not None:
+        from zave.clock import rfc3339
+        from zave.ui.advice import advice
+
+        how = advice(f"zave extend {place.instance} --ttl TIME moves it", rehearsal=place.journal.rehearsal)
+        sys.stderr.write(
+            f"warning: {place.instance} stands: its end stays {rfc3339(record.expires_at)}; {how}\n"
+        )
 
 
 def _require_within_maximum(place: "Place") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from zave.clock import rfc3339
 from zave.engine.execute import Execution, execute
 from zave.engine.plan import Action, PlannedAction
 from zave.errors import DeclinedError, RefusedChangeError
@@ -52,6 +53,7 @@ def _bring_up(place: Place, run: Run, ask: Ask | None) -> None:
     outputs = execute(execution, actions)
     place.save(phase="ready", outputs=_shown(place, outputs))
     place.cleanup.meter()
+    run.notice(_ready(place), resolution=f"zave exec {place.instance} -- kubectl get nodes")
 
 
 def _planned(place: Place, run: Run, ask: Ask | None) -> tuple[Execution, Sequence[PlannedAction]]:
@@ -81,6 +83,13 @@ def _require_room(place: Place, run: Run) -> None:
         if not shortage.refused:
             run.notice(shortage.what, warning=True, resolution=shortage.fix)
     require_room(found)
+
+
+def _ready(place: Place) -> str:
+    """Where the cluster answers, and until when."""
+    record = place.record()
+    end = "" if record.expires_at is None else f", until {rfc3339(record.expires_at)}"
+    return f"{place.instance} is up at {record.outputs['endpoint']}{end}"
 
 
 def _shown(place: Place, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

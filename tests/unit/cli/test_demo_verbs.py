@@ -2,10 +2,16 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+
+from zave.cli.demo import warn_of_end
+from zave.lifecycle.place import Place
+from zave.state.records import InstanceRecord, Phase
 
 Zave = Callable[..., Any]
 
@@ -55,3 +61,17 @@ def test_a_folder_that_is_no_bundle_is_refused(zave: Zave, tmp_path: Path) -> No
     result = zave("reap", "--from-bundle", str(tmp_path / "empty"), "--mode", "destroy", "--rehearse")
     assert result.status == 5
     assert "bundle cannot be used" in result.err
+
+
+@pytest.mark.parametrize(("phase", "warned"), [("ready", True), ("destroyed", False)])
+def test_a_life_asked_of_a_demo_that_stands_is_told_to_change_nothing(
+    capsys: pytest.CaptureFixture[str], phase: Phase, *, warned: bool
+) -> None:
+    end = datetime(2026, 12, 1, 18, tzinfo=UTC)
+    record = InstanceRecord("demo", "aws-demo", "aws-eks", phase, end, expires_at=end)
+    place = SimpleNamespace(instance="demo", record=lambda: record, journal=SimpleNamespace(rehearsal=False))
+    warn_of_end(cast(Place, place))
+    told = (
+        "warning: demo stands: its end stays 2026-12-01T18:00:00.000Z; zave extend demo --ttl TIME moves it\n"
+    )
+    assert capsys.readouterr().err == (told if warned else "")
