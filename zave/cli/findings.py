@@ -1,5 +1,6 @@
 """What `zave doctor` looks at: each function looks at one thing and says what it found."""
 
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from zave.tools.packer import QEMU_PROGRAMS
 
 if TYPE_CHECKING:
     from zave.process import ProcessRunner
+    from zave.project import Project
     from zave.spec import AwsSpec, LibvirtSpec
 
 Level = Literal["ok", "info", "warning", "missing"]
@@ -27,6 +29,8 @@ _GIB = 1024**3
 _LITTLE_SPACE = 1 * _GIB
 _KVM_GET_API_VERSION = 0xAE00
 _KVM_API = 12
+# what the shipped environments say where nobody but their user knows better
+_PLACEHOLDERS = ("me@example.org", "203.0.113.7/32", "git.example.org")
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,29 @@ def _project(zave: Context) -> Iterator[Finding]:
     overridden = [each for each in project.overridden() if each not in passed_over]
     if overridden:
         yield Finding("project", "info", f"your own instead of zave's: {', '.join(overridden)}")
+    yield from _specs(zave, project)
+
+
+def _specs(zave: Context, project: "Project") -> Iterator[Finding]:
+    """The specs of a folder of the user's own: a list of names says nothing of what is in them."""
+    from zave.spec.load import load_spec, spec_document
+
+    for name in project.environments():
+        path = project.environment_file(name)
+        if project.folder is None or not path.is_relative_to(project.folder):
+            continue
+        try:
+            document = json.dumps(spec_document(load_spec(path)), default=str)
+        except ZaveError as error:
+            yield Finding(
+                "project", "missing", f"{error.where or path}: {error.brief}", error.resolution, True
+            )
+            continue
+        left = [each for each in _PLACEHOLDERS if each in document]
+        # a rehearsal sends no mail, and nobody reaches its API server
+        if left and not zave.rehearsal:
+            what = f"{path} says what zave's example says: {', '.join(left)}"
+            yield Finding("project", "warning", what, "put your own in")
 
 
 def _plugin() -> Finding:

@@ -318,6 +318,39 @@ def test_doctor_exits_5_when_something_needed_is_missing(zave: Zave, monkeypatch
     assert finding["fix"]
 
 
+@pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"- a\n- b\n", b"platform: nope\n"])
+def test_doctor_finds_a_spec_of_the_users_own_that_cannot_be_read(
+    zave: Zave, tmp_path: Path, content: bytes
+) -> None:
+    zave("init", "lab")
+    spec = tmp_path / "lab" / "environments" / "homelab" / "environment.yaml"
+    spec.write_bytes(content)
+    result = zave("doctor", "--rehearse", "--project", "lab", "--json")
+    assert result.status == 5
+    (found,) = [each for each in result.document["findings"] if each["level"] == "missing"]
+    assert (found["check"], found["needed"]) == ("project", True)
+    assert "lab/environments/homelab/environment.yaml" in found["what"]
+
+
+def test_doctor_warns_of_what_an_example_says_in_a_project_of_ones_own(zave: Zave, tmp_path: Path) -> None:
+    zave("init", "lab")
+
+    def told() -> list[str]:
+        findings = zave("doctor", "--project", "lab", "--json").document["findings"]
+        return [each["what"] for each in findings if "example says" in each["what"]]
+
+    shipped = "".join(told())
+    assert all(each in shipped for each in ("me@example.org", "203.0.113.7/32", "git.example.org"))
+    for spec in (tmp_path / "lab" / "environments").glob("*/environment.yaml"):
+        text = (
+            spec.read_text()
+            .replace("me@example.org", "me@lab.example")
+            .replace("203.0.113.7", "198.51.100.9")
+        )
+        spec.write_text(text.replace("git.example.org", "git.lab.example"))
+    assert told() == []
+
+
 def test_doctor_tells_of_a_state_directory_that_others_can_change(zave: Zave, state: Path) -> None:
     state.mkdir()
     state.chmod(0o777)
