@@ -1,6 +1,6 @@
 """The rehearsed AWS account, as the ports of `zave/ports/cloud.py` show one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -93,15 +93,15 @@ class SimulatedCloud:
         """The switch."""
         return self._switchboard
 
-    def advance(self, seconds: float) -> Sequence[DestroyerRun]:
-        """Let time pass, through every fire of every schedule on the way; the runs that these started.
+    def advance(self, seconds: float) -> Iterator[DestroyerRun]:
+        """Let time pass, through every fire of every schedule on the way; each run that these started.
 
-        The time that a destroyer takes counts; a destroyer that is at work when the time is over is
-        waited for.
+        Time passes as the runs are asked for, and each is told when it ends. The time that a destroyer
+        takes counts; a destroyer that is at work when the time is over is waited for.
         """
         if seconds < 0:
             raise UsageError("the virtual clock cannot run backwards")
-        clock, runs = self._world.clock, []
+        clock = self._world.clock
         target = clock.timestamp() + seconds
         until = datetime.fromtimestamp(target, UTC)
         board = self._switchboard
@@ -109,10 +109,10 @@ class SimulatedCloud:
             self._warn(until=fire.at)
             clock.advance(max(0.0, fire.at.timestamp() - clock.timestamp()))
             run = board.fire(fire)
-            runs += [run] if run is not None else []
+            if run is not None:
+                yield run
         self._warn(until=until)
         clock.advance(max(0.0, target - clock.timestamp()))
-        return runs
 
     def _warn(self, *, until: datetime) -> None:
         """Let time pass through every warning that is due by then."""

@@ -341,7 +341,7 @@ def _removing(cloud: SimulatedCloud, world: World, *, after: float = 0) -> Calla
 def test_nothing_fires_before_the_expiry(world: World, cloud: SimulatedCloud, arm: Arm) -> None:
     arm("demo", hours=48)
     started = world.clock.timestamp()
-    assert cloud.advance(47 * HOUR) == []
+    assert list(cloud.advance(47 * HOUR)) == []
     assert world.clock.timestamp() - started == pytest.approx(47 * HOUR)
 
 
@@ -351,7 +351,7 @@ def test_expiry_fires_once_when_the_destroyer_succeeds(
     schedule = arm("demo", hours=48)
     launcher.does = _removing(cloud, world, after=900)
     started = world.clock.timestamp()
-    (run,) = cloud.advance(49 * HOUR)
+    (run,) = list(cloud.advance(49 * HOUR))
     assert (run.mode, run.state) == ("destroy", "succeeded")
     assert run.started_at == schedule.first_fire_at
     assert run.finished_at is not None
@@ -366,7 +366,7 @@ def test_failing_destroyer_is_called_every_half_hour_and_alarms_from_the_third(
     schedule = arm("demo", hours=1)
     world.faults.add("fail destroyer 4 times")
     launcher.does = _removing(cloud, world)
-    runs = cloud.advance(10 * HOUR)
+    runs = list(cloud.advance(10 * HOUR))
     assert [run.state for run in runs] == ["failed"] * 4 + ["succeeded"]
     assert [run.started_at - schedule.first_fire_at for run in runs] == [
         timedelta(minutes=30 * number) for number in range(5)
@@ -377,13 +377,26 @@ def test_failing_destroyer_is_called_every_half_hour_and_alarms_from_the_third(
     assert world.get_document("alarm", "demo")["count"] == 2  # type: ignore[index]
 
 
+def test_a_fire_is_told_when_its_run_ends_and_not_when_all_have(
+    world: World, cloud: SimulatedCloud, arm: Arm
+) -> None:
+    arm("demo", hours=1)
+    world.faults.add("fail destroyer always")
+    started = world.clock.timestamp()
+    passing = cloud.advance(9.9 * HOUR)
+    assert next(passing).state == "failed"
+    assert world.clock.timestamp() - started < 1.5 * HOUR
+    assert len(list(passing)) > 10
+    assert world.clock.timestamp() - started == pytest.approx(9.9 * HOUR)
+
+
 def test_success_that_leaves_the_schedule_ends_the_count_of_failures(
     world: World, cloud: SimulatedCloud, arm: Arm
 ) -> None:
     arm("demo", hours=1)
     world.faults.add("fail destroyer 2 times")
     world.faults.add("fail destroyer after 1 2 times")
-    assert [run.state for run in cloud.advance(3.4 * HOUR)] == [
+    assert [run.state for run in list(cloud.advance(3.4 * HOUR))] == [
         "failed",
         "failed",
         "succeeded",
@@ -399,7 +412,7 @@ def test_fires_of_several_instances_come_in_their_order(
     for name, hours in (("late", 2.0), ("early", 1.0), ("between", 1.2)):
         arm(name, hours=hours)
     launcher.does = _removing(cloud, world, after=60)
-    assert [run.instance for run in cloud.advance(3 * HOUR)] == ["early", "between", "late"]
+    assert [run.instance for run in list(cloud.advance(3 * HOUR))] == ["early", "between", "late"]
     assert cloud.switchboard.schedules() == []
 
 
@@ -413,7 +426,7 @@ def test_fire_that_finds_a_destroyer_at_work_does_nothing(
         return 1
 
     launcher.does = fail_late
-    runs = cloud.advance(2.9 * HOUR)
+    runs = list(cloud.advance(2.9 * HOUR))
     assert [run.started_at - schedule.first_fire_at for run in runs] == [
         timedelta(hours=0),
         timedelta(hours=1),
@@ -426,8 +439,8 @@ def test_fires_that_were_missed_are_made_up_for_once(
     arm("demo", hours=1)
     # time that passed without anybody asking the cloud to go on
     world.clock.advance(5.2 * HOUR)
-    assert len(cloud.advance(60)) == 1
-    assert len(cloud.advance(0.4 * HOUR)) == 1
+    assert len(list(cloud.advance(60))) == 1
+    assert len(list(cloud.advance(0.4 * HOUR))) == 1
 
 
 def test_extended_instance_fires_at_its_new_end_only(
@@ -437,14 +450,14 @@ def test_extended_instance_fires_at_its_new_end_only(
     later = replace(schedule, first_fire_at=schedule.first_fire_at + timedelta(hours=24))
     cloud.switchboard.set_schedule(later)
     launcher.does = _removing(cloud, world)
-    assert cloud.advance(24.9 * HOUR) == []
-    assert len(cloud.advance(0.2 * HOUR)) == 1
+    assert list(cloud.advance(24.9 * HOUR)) == []
+    assert len(list(cloud.advance(0.2 * HOUR))) == 1
 
 
 def test_disabled_schedule_does_not_fire(cloud: SimulatedCloud, arm: Arm) -> None:
     schedule = arm("demo", hours=1)
     cloud.switchboard.set_schedule(replace(schedule, enabled=False))
-    assert cloud.advance(3 * HOUR) == []
+    assert list(cloud.advance(3 * HOUR)) == []
 
 
 def test_fire_without_a_project_is_undelivered_and_counts(
@@ -452,7 +465,7 @@ def test_fire_without_a_project_is_undelivered_and_counts(
 ) -> None:
     arm("demo", hours=1)
     world.lose("aws_codebuild_project", "zave-destroyer")
-    assert cloud.advance(2.1 * HOUR) == []
+    assert list(cloud.advance(2.1 * HOUR)) == []
     assert len(_verbs(world, "fire")) == 3
     (alarm,) = (event for event in world.log() if event.verb == "alarm")
     assert "destroyer project" in alarm.detail
@@ -463,9 +476,9 @@ def test_expired_credentials_of_the_user_do_not_keep_the_cloud_from_firing(
 ) -> None:
     arm("demo", hours=1)
     world.faults.add("expire credentials")
-    assert [run.state for run in cloud.advance(1.2 * HOUR)] == ["succeeded"]
+    assert [run.state for run in list(cloud.advance(1.2 * HOUR))] == ["succeeded"]
 
 
 def test_time_does_not_run_backwards(cloud: SimulatedCloud) -> None:
     with pytest.raises(UsageError, match="backwards"):
-        cloud.advance(-1)
+        list(cloud.advance(-1))
