@@ -10,8 +10,11 @@ from typing import Any, cast
 import pytest
 
 from zave.cli.demo import warn_of_end
+from zave.clock import SystemClock
 from zave.lifecycle.place import Place
+from zave.state.directory import StateDirectory
 from zave.state.records import InstanceRecord, Phase
+from zave.state.store import StateStore
 
 Zave = Callable[..., Any]
 
@@ -75,3 +78,15 @@ def test_a_life_asked_of_a_demo_that_stands_is_told_to_change_nothing(
         "warning: demo stands: its end stays 2026-12-01T18:00:00.000Z; zave extend demo --ttl TIME moves it\n"
     )
     assert capsys.readouterr().err == (told if warned else "")
+
+
+def test_demo_says_so_before_it_judges_the_life_that_was_asked_for(zave: Zave, state: Path) -> None:
+    end = datetime(2026, 12, 1, 18, tzinfo=UTC)
+    directory = StateDirectory.locate({"ZAVE_STATE_DIR": str(state)}, rehearsal=True)
+    directory.prepare()
+    store = StateStore.open(directory, clock=SystemClock())
+    store.save_instance(InstanceRecord("aws-demo", "aws-demo", "aws-eks", "ready", end, expires_at=end))
+    store.close()
+    result = zave("demo", "aws", "--ttl", "8d", "--rehearse", "--yes")
+    assert result.status == 2
+    assert "its end stays 2026-12-01T18:00:00.000Z; zave --rehearse extend aws-demo --ttl TIME" in result.err
