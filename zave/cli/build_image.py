@@ -44,8 +44,11 @@ def command(
     listing: Annotated[bool, typer.Option("--list", help="List all images; build nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove old images; build nothing.")] = False,
     keep: Annotated[
-        int, typer.Option("--keep", metavar="N", min=0, help="With --prune: the newest N of a kind stay.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", min=0, help="With --prune: the newest N of a kind stay; 1 unless given."
+        ),
+    ] = None,
     yes: Yes = False,
     fault: Fault = None,
     faults: FaultFile = None,
@@ -53,8 +56,10 @@ def command(
 ) -> None:
     """Build a machine image with Packer; nothing happens when it is current."""
     zave = Context(options_of(context), speed=speed)
+    if keep is not None and not prune:
+        raise UsageError("--keep says what --prune leaves", resolution="add --prune")
     if listing or prune:
-        _show(zave, prune=prune, keep=keep, yes=yes)
+        _show(zave, prune=prune, keep=1 if keep is None else keep, yes=yes)
         return
     from zave.spec.places import parse_image_name
 

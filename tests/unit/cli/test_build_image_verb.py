@@ -215,3 +215,11 @@ def test_vendors_files_come_from_where_the_home_labs_say(zave: Zave, tmp_path: P
     unknown = zave("build-image", "--for", "nowhere")
     assert unknown.status == 2
     assert "nowhere" in unknown.err
+
+
+def test_how_many_to_keep_is_nothing_to_say_without_pruning(zave: Zave) -> None:
+    for words in (("--keep", "2"), ("--list", "--keep", "2")):
+        result = zave("build-image", "--rehearse", *words)
+        assert result.status == 2
+        assert "next: add --prune" in result.err
+    assert zave("build-image", "--rehearse", "--prune", "--keep", "2", "--yes").status == 0
