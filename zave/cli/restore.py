@@ -32,7 +32,8 @@ def command(
     """Put the cluster's datastore back as a snapshot has it.
 
     What was written to the cluster since then is lost; machines and volumes
-    stay. A snapshot of another cluster is refused.
+    stay. A control plane that was made anew becomes the one that the snapshot
+    is of. A snapshot of another instance is refused.
     """
     zave = Context(options_of(context))
     instance = zave.instances.only_standing(env)
@@ -41,14 +42,28 @@ def command(
     ask = zave.screens.asker(yes=yes)
     with zave.locked(instance, command="restore"):
         lab = lab_of(zave, instance)
+        of_former = lab.machines.is_of_former(lab.wanted, file)
         if ask is not None:
-            ask(f"Restore {instance} from {file}? What its cluster has learned since then is lost.")
+            ask(_question(instance, file, of_former=of_former))
         tell_simulated(zave, "the datastore is simulated")
 
         def say(text: str, _fraction: float | None) -> None:
             if not zave.options.quiet:
                 sys.stderr.write(f"{clean(text)}\n")
 
-        lab.machines.restore(lab.wanted, file, say=say)
+        lab.machines.restore(lab.wanted, file, say=say, take_over=of_former)
+        if of_former:
+            # it opens the control plane that is no more
+            zave.directory.instance(instance).kubeconfig.unlink(missing_ok=True)
+            say(f"its kubeconfig is another one now: zave up {instance} fetches it", None)
         document = snapshot_document(zave, instance, file, action="restored")
     show(document, render_snapshot, settings=zave.settings)
+
+
+def _question(instance: str, file: Path, *, of_former: bool) -> str:
+    if not of_former:
+        return f"Restore {instance} from {file}? What its cluster has learned since then is lost."
+    return (
+        f"{file} is of an earlier control plane of {instance}. Have the present one become that one again? "
+        "All that its cluster holds now is lost; volumes of machines that were made anew do not come back."
+    )

@@ -29,7 +29,11 @@ def command(
         Path | None, typer.Argument(metavar="[FILE]", help="A new file; one in the instance's folder.")
     ] = None,
 ) -> None:
-    """Copy the cluster's datastore into a file. It holds Secrets: keep it private."""
+    """Copy the cluster's datastore and its keys into a file.
+
+    With it a control plane that is lost begins anew as what it was. It holds
+    every Secret, and what opens them: keep it as private as a root password.
+    """
     zave = Context(options_of(context))
     instance = zave.instances.only_standing(env)
     with zave.locked(instance, command="snapshot"):

@@ -1,4 +1,4 @@
-"""The home lab's cluster, seen through its first control plane machine."""
+"""The home lab's cluster, seen through its control plane machines."""
 
 import base64
 import binascii
@@ -46,25 +46,29 @@ class LabCluster:
         return _rewritten(answer.text, server, name=f"zave-{instance}")
 
     def nodes(self, *, instance: str) -> Sequence[Node]:
-        """The nodes as the API server has them; while it does not answer, nobody vouches for any."""
-        server = self._server(instance)
-        answer = self._machines(instance).ask(server, guest.NODES, limit=_SECONDS)
-        try:
-            found = guest.nodes(answer.text) if answer.exit_code == 0 and answer.whole else None
-        except ValueError:
-            found = None
-        if found is None:
-            return [Node(m.name, m.role, m.address, "NotReady") for m in self._members(instance)]
-        return [Node(n.name, n.role, n.address, "Ready" if n.ready else "NotReady") for n in found]
+        """The nodes as the first API server has them that answers; `Unknown` when none does."""
+        members = self._members(instance)
+        servers = _servers(members, instance)
+        asked = self._machines(instance).first_answer(
+            servers, guest.NODES, lambda answer: guest.nodes(answer.text), limit=_SECONDS
+        )
+        if asked is None:
+            # nobody vouches for any, and nobody says that they are not well either
+            return [Node(m.name, m.role, m.address, "Unknown") for m in members]
+        return [Node(n.name, n.role, n.address, "Ready" if n.ready else "NotReady") for n in asked[1]]
 
     def _server(self, instance: str) -> Machine:
-        servers = [machine for machine in self._members(instance) if machine.role == "control-plane"]
-        if not servers:
-            raise StepFailedError(
-                f"{instance} has no control plane machine",
-                resolution=f"zave up {instance} makes it again",
-            )
-        return servers[0]
+        return _servers(self._members(instance), instance)[0]
+
+
+def _servers(members: Sequence[Machine], instance: str) -> list[Machine]:
+    servers = [machine for machine in members if machine.role == "control-plane"]
+    if not servers:
+        raise StepFailedError(
+            f"{instance} has no control plane machine",
+            resolution=f"zave up {instance} makes it again",
+        )
+    return servers
 
 
 def _rewritten(text: str, server: Machine, *, name: str) -> str:

@@ -1,31 +1,25 @@
 """The cluster's datastore out of the first server and back into it: etcd's own snapshots, or SQLite's.
 
-A snapshot file begins with one JSON line, filled up to 4096 bytes, that says what follows. It holds
-every Secret of the cluster (encrypted, where k3s encrypts them, with keys that lie in the server).
+A snapshot holds every Secret of the cluster, and the keys with which k3s has encrypted them: with it a
+control plane that is lost for good begins anew as what it was.
 """
 
-import hashlib
-import json
-import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from zave.errors import PreconditionError, StepFailedError
+from zave.k3s import authority, snapshot_file
 from zave.k3s.lab import Lab
+from zave.k3s.snapshot_file import DIGEST, Header, read_header
 from zave.k3s.versions import Version
 from zave.ports.machines import Machine
-from zave.process import open_private
 
-_HEADER = 4096
-_SCHEMA = "zave/k3s-snapshot/v1"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_CHUNK = 1024 * 1024
 _DAMAGED = 66
 
-# prints: kind, release, digest of the cluster's CA, digest and size of the snapshot that it made
-_MAKE = """
+# prints: kind, release, digest of the cluster's CA, digest and size of the data that it made and of the keys
+_MAKE = f"""
 umask 077
 folder=/var/lib/zave/snapshot
 rm -rf "$folder"
@@ -39,20 +33,23 @@ else
   python3 - /var/lib/rancher/k3s/server/db/state.db "$folder/data" <<'END'
 import sqlite3, sys
 # sqlite's online backup: whole and consistent while k3s goes on writing
-source = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+source = sqlite3.connect(f"file:{{sys.argv[1]}}?mode=ro", uri=True)
 target = sqlite3.connect(sys.argv[2])
 source.backup(target)
 target.close()
 END
 fi
+{authority.PACK}
 echo "$kind"
-k3s --version | awk 'NR == 1 { print $3 }'
+k3s --version | awk 'NR == 1 {{ print $3 }}'
 sha256sum </var/lib/rancher/k3s/server/tls/server-ca.crt
 sha256sum <"$folder/data"
 wc -c <"$folder/data"
+sha256sum <"$folder/keys"
+wc -c <"$folder/keys"
 """
 
-_SEND = "cat /var/lib/zave/snapshot/data"
+_SEND = "cat /var/lib/zave/snapshot/data /var/lib/zave/snapshot/keys"
 _CLEAN = "rm -rf /var/lib/zave/snapshot /var/lib/zave/restore"
 
 # an etcd whose folder is lost is still one: its configuration says so
@@ -65,13 +62,20 @@ k3s --version | awk 'NR == 1 { print $3 }'
 sha256sum </var/lib/rancher/k3s/server/tls/server-ca.crt
 """
 
-# standard input is the whole file; $1 is the digest of what follows the header
+# standard input is the whole file; $1 and $2 are digest and size of the data, $3 is the digest of the keys
 _TAKE = """
 umask 077
-rm -rf /var/lib/zave/restore
-mkdir -p /var/lib/zave/restore
-tail -c +4097 >/var/lib/zave/restore/data
-[ "$(sha256sum </var/lib/zave/restore/data)" = "$1  -" ] || exit 66
+folder=/var/lib/zave/restore
+rm -rf "$folder"
+mkdir -p "$folder"
+cat >"$folder/whole"
+tail -c +4097 "$folder/whole" | head -c "$2" >"$folder/data"
+[ "$(sha256sum <"$folder/data")" = "$1  -" ] || exit 66
+if [ -n "$3" ]; then
+  tail -c "+$((4097 + $2))" "$folder/whole" >"$folder/keys"
+  [ "$(sha256sum <"$folder/keys")" = "$3  -" ] || exit 66
+fi
+rm "$folder/whole"
 """
 
 # with the unit that waits for the token: it starts k3s again as soon as it stops
@@ -139,15 +143,16 @@ former=/var/lib/rancher/k3s/server/db.before-restore-$1
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a snapshot file says of itself: `ca_sha256` identifies the cluster, `sha256` is the data's."""
+class Restore:
+    """What is put back. `takes_over`: into a control plane that is not the one that the snapshot is of.
 
-    instance: str
-    kind: str
-    release: str
-    ca_sha256: str
-    sha256: str
-    size: int
+    `stamp` names what was there before, which stays.
+    """
+
+    source: Path
+    header: Header
+    stamp: str
+    takes_over: bool = False
 
 
 def save(lab: Lab, leader: Machine, destination: Path) -> Header:
@@ -165,11 +170,11 @@ def save(lab: Lab, leader: Machine, destination: Path) -> Header:
         header = _header(lab, leader, said.split("\n"))
         draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.unlink(missing_ok=True)
-        _write_header(draft, header)
+        snapshot_file.begin(draft, header)
         answer = lab.ssh.fetch(lab.host(leader), _SEND, limit=lab.limits.copy, destination=draft)
         if answer.exit_code != 0:
             raise lab.failed(leader, "copying the snapshot", answer)
-        if _digest_of_data(draft) != header.sha256:
+        if not snapshot_file.is_whole(draft, header):
             raise StepFailedError(
                 f"the snapshot of {leader.name} did not arrive whole",
                 where=str(destination),
@@ -182,39 +187,17 @@ def save(lab: Lab, leader: Machine, destination: Path) -> Header:
     return header
 
 
-def read_header(source: Path) -> Header:
-    """What a snapshot file says of itself. Raises PreconditionError for any other file."""
-    try:
-        with source.open("rb") as file:
-            document = json.loads(file.read(_HEADER))
-        if document.pop("schema") != _SCHEMA:
-            raise ValueError("another schema")
-        header = Header(**document)
-        if not _DIGEST.fullmatch(header.sha256) or source.stat().st_size != _HEADER + header.size:
-            raise ValueError("cut off")
-    except OSError as error:
-        raise PreconditionError(f"{source} cannot be read: {error.strerror}", where=str(source)) from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise PreconditionError(
-            f"{source} is no whole snapshot of zave's",
-            where=str(source),
-            resolution="name a file that `zave snapshot` wrote",
-        ) from error
-    return header
+def check(lab: Lab, leader: Machine, source: Path) -> tuple[Header, bool]:
+    """Refuse a snapshot of another kind, a newer release or another instance before anything is touched.
 
-
-def check(lab: Lab, leader: Machine, source: Path) -> Header:
-    """Refuse a snapshot of another cluster, kind or a newer release before anything is touched."""
+    The second of what it returns is whether the control plane is another one than the snapshot's.
+    """
     header = read_header(source)
     said = lab.order(leader, "looking at the datastore", _IDENTIFY).split("\n")
-    kind, release, authority = [*said, "", "", ""][:3]
-    if authority.split(" ")[0] != header.ca_sha256:
-        raise PreconditionError(
-            f"{source.name} is a snapshot of another cluster (of {header.instance})",
-            where=str(source),
-            details="its data is sealed with that cluster's keys, which went with its control plane",
-            resolution="name a snapshot that was made since this control plane was made",
-        )
+    kind, release, found = [*said, "", "", ""][:3]
+    another = found.split(" ")[0] != header.ca_sha256
+    if another:
+        _check_of_former(lab, source, header)
     before, present = Version.of(header.release), Version.of(release)
     if before is None or present is None or before > present:
         raise PreconditionError(
@@ -228,7 +211,24 @@ def check(lab: Lab, leader: Machine, source: Path) -> Header:
             where=str(source),
             resolution="name a snapshot that was made since the number of control plane machines changed",
         )
-    return header
+    return header, another
+
+
+def _check_of_former(lab: Lab, source: Path, header: Header) -> None:
+    if header.instance != lab.instance:
+        raise PreconditionError(
+            f"{source.name} is a snapshot of another cluster (of {header.instance})",
+            where=str(source),
+            details="its nodes have other names: they would never be Ready here",
+            resolution=f"name a snapshot of {lab.instance}: zave snapshot {lab.instance} takes one",
+        )
+    if not header.keys_size:
+        raise PreconditionError(
+            f"{source.name} is of an earlier control plane of {header.instance}, and does not hold its keys",
+            where=str(source),
+            details="an older zave made it: the data is sealed with keys that went with that control plane",
+            resolution="name a snapshot that was made since this control plane was made",
+        )
 
 
 def former(stamp: str) -> str:
@@ -236,15 +236,44 @@ def former(stamp: str) -> str:
     return f"{_FORMER}{stamp}"
 
 
-def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header, *, stamp: str) -> None:
+def put_back(lab: Lab, servers: Sequence[Machine], restore: Restore) -> None:
     """Replace the datastore with the snapshot's. `servers` begins with the one that leads.
 
     The former data stays in the folder `former(stamp)` on each server. Where the snapshot cannot be put
     back the servers go on with what they had.
     """
-    leader, others = servers[0], servers[1:]
+    leader, header = servers[0], restore.header
+    _bring(lab, leader, restore)
+    try:
+        for server in servers:
+            lab.tell(server, "stopping k3s")
+            lab.order(server, "stopping k3s", _STOP, limit=lab.limits.drain)
+        put = _PUT_ETCD if header.kind == "etcd" else _PUT_SQLITE
+        if restore.takes_over:
+            authority.adopt(lab, leader, stamp=restore.stamp)
+        try:
+            lab.order(leader, "putting the snapshot back", put, restore.stamp, limit=lab.limits.start)
+        except BaseException:
+            if restore.takes_over:
+                authority.give_back(lab, leader, stamp=restore.stamp)
+            raise
+        for server in servers[1:]:
+            # they take the data from the leader again
+            lab.order(server, "leaving the former datastore", _LEAVE_ETCD, restore.stamp)
+            if restore.takes_over:
+                authority.drop(lab, server, stamp=restore.stamp)
+    finally:
+        for server in servers:
+            lab.ask(server, _START)
+        lab.ask(leader, _CLEAN)
+
+
+def _bring(lab: Lab, leader: Machine, restore: Restore) -> None:
+    """Copy the snapshot to the machine, and compare its digests there."""
+    source, header = restore.source, restore.header
     lab.tell(leader, "copying the snapshot there")
-    answer = lab.ssh.run(lab.host(leader), _TAKE, header.sha256, limit=lab.limits.copy, input=source)
+    told = (header.sha256, str(header.size), header.keys_sha256)
+    answer = lab.ssh.run(lab.host(leader), _TAKE, *told, limit=lab.limits.copy, input=source)
     if answer.exit_code == _DAMAGED:
         raise PreconditionError(
             f"{source.name} is damaged: its digest is another one",
@@ -253,29 +282,16 @@ def put_back(lab: Lab, servers: Sequence[Machine], source: Path, header: Header,
         )
     if answer.exit_code != 0:
         raise lab.failed(leader, "copying the snapshot", answer)
-    try:
-        for server in servers:
-            lab.tell(server, "stopping k3s")
-            lab.order(server, "stopping k3s", _STOP, limit=lab.limits.drain)
-        put = _PUT_ETCD if header.kind == "etcd" else _PUT_SQLITE
-        lab.order(leader, "putting the snapshot back", put, stamp, limit=lab.limits.start)
-        for server in others:
-            # they take the data from the leader again
-            lab.order(server, "leaving the former datastore", _LEAVE_ETCD, stamp)
-    finally:
-        for server in servers:
-            lab.ask(server, _START)
-        lab.ask(leader, _CLEAN)
 
 
 def _header(lab: Lab, leader: Machine, said: Sequence[str]) -> Header:
-    kind, release, authority, data, size = [*said, "", "", "", "", ""][:5]
-    digests = authority.split(" ")[0], data.split(" ")[0]
+    kind, release, ca, data, size, keys, keys_size = [*said, *[""] * 7][:7]
+    digests = [line.split(" ")[0] for line in (ca, data, keys)]
     well_formed = (
         kind in ("etcd", "sqlite")
         and Version.of(release) is not None
-        and all(map(_DIGEST.fullmatch, digests))
-        and re.fullmatch(r"\s*[0-9]{1,15}\s*", size)
+        and all(map(DIGEST.fullmatch, digests))
+        and all(re.fullmatch(r"\s*[0-9]{1,15}\s*", each) for each in (size, keys_size))
     )
     if not well_formed:
         raise StepFailedError(
@@ -283,19 +299,13 @@ def _header(lab: Lab, leader: Machine, said: Sequence[str]) -> Header:
             where=f"{leader.name} ({leader.address})",
             resolution="run the same command again",
         )
-    return Header(lab.instance, kind, release, *digests, int(size))
-
-
-def _write_header(file: Path, header: Header) -> None:
-    line = json.dumps({"schema": _SCHEMA, **asdict(header)}).encode()
-    with os.fdopen(open_private(file, os.O_WRONLY | os.O_EXCL), "wb") as stream:
-        stream.write(line.ljust(_HEADER - 1) + b"\n")
-
-
-def _digest_of_data(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        stream.seek(_HEADER)
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return Header(
+        lab.instance,
+        kind,
+        release,
+        ca_sha256=digests[0],
+        sha256=digests[1],
+        size=int(size),
+        keys_sha256=digests[2],
+        keys_size=int(keys_size),
+    )

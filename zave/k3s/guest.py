@@ -142,6 +142,8 @@ START = "systemctl --no-block start k3s.service"
 RESTART = "systemctl --no-block restart k3s.service"
 READY = "k3s kubectl get --raw /readyz"
 NODES = "k3s kubectl get nodes -o json"
+DELETE_NODE = 'k3s kubectl delete node "$1" --ignore-not-found'
+DELETE_SECRETS = 'k3s kubectl -n kube-system delete secret --ignore-not-found "$@"'
 KUBECONFIG = "cat /etc/rancher/k3s/k3s.yaml"
 
 # $1 name, $2 digest, $3 where it ends up: 3 when the machine needs it

@@ -1,13 +1,12 @@
 """Bringing machines into one cluster: tokens, artifacts, k3s started in the right order."""
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zave.errors import StepFailedError
-from zave.k3s import configuration, guest, upgrade
+from zave.k3s import configuration, guest, membership, upgrade
 from zave.k3s.lab import Lab
 from zave.k3s.reach import enter
 from zave.k3s.release import BINARY, IMAGES
@@ -89,6 +88,8 @@ def join(lab: Lab, machines: Sequence[Machine], *, wanted: Wanted, snapshot: Pat
     )
     # those that joined were waited for
     lab.together(found.grown(), lambda machine: await_running(lab, machine, wanted.release.version))
+    # an agent's unit is active whether it was let in or not
+    membership.await_nodes(lab, found.leader, machines)
 
 
 def provide(lab: Lab, machine: Machine, release: Release) -> None:
@@ -208,7 +209,7 @@ def _require_etcd(lab: Lab, leader: Machine) -> None:
 
 def _keep(lab: Lab, machine: Machine, tokens: guest.Tokens) -> None:
     """See that a machine of the cluster has the cluster's token: the control plane may be another now."""
-    if _give(lab, machine, tokens) == "replaced":
+    if give(lab, machine, tokens) == "replaced":
         lab.tell(machine, "notice: it had the token of another cluster; it joins this one")
 
 
@@ -219,32 +220,38 @@ def _admit(lab: Lab, machine: Machine, leader: Machine, *, tokens: guest.Tokens,
     _prepare(lab, machine, wanted)
     if machine.role == "control-plane":
         lab.order(machine, "telling it whom to join", guest.JOIN_SERVER, leader.address)
-    _give(lab, machine, tokens)
+    give(lab, machine, tokens)
     await_running(lab, machine, version)
 
 
-def _give(lab: Lab, machine: Machine, tokens: guest.Tokens) -> str:
+def give(lab: Lab, machine: Machine, tokens: guest.Tokens) -> str:
+    """See that the machine has the token that lets it join; says whether it had another before."""
+    given = _lines(machine, tokens)
+    return lab.order(machine, "giving it the token", guest.PUT_TOKENS, input=given).strip()
+
+
+def try_to_give(lab: Lab, machine: Machine, tokens: guest.Tokens) -> None:
+    """The same for a machine that may be out of reach."""
+    lab.ask(machine, guest.PUT_TOKENS, input=_lines(machine, tokens))
+
+
+def _lines(machine: Machine, tokens: guest.Tokens) -> bytes:
     server = machine.role == "control-plane"
     lines = (tokens.server, tokens.plain_agent, "end") if server else (tokens.agent, "", "end")
-    given = "\n".join(lines) + "\n"
-    return lab.order(machine, "giving it the token", guest.PUT_TOKENS, input=given.encode()).strip()
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _forget_former(lab: Lab, found: _Found) -> None:
-    """Delete the nodes of machines that went, or were made anew.
-
-    k3s refuses a name that it knows with another password than it knows; it drops that with the node.
-    """
+    """Let go of machines that went, or were made anew: their nodes, and what k3s knows the latter by."""
     fresh = {machine.name for role in ("control-plane", "worker") for machine in found.fresh(role)}
-    wanted = {machine.name for machine in found.machines}
-    # a machine that somebody added by hand under a name of its own stays
-    ours = re.compile(rf"{re.escape(lab.instance)}-(control-plane|worker)-[0-9]+")
-    for node in upgrade.nodes_of(lab, found.leader):
-        if node.name in fresh or (node.name not in wanted and ours.fullmatch(node.name)):
-            why = "was made anew" if node.name in fresh else "is gone"
-            lab.tell(None, f"{node.name} {why}: its former node is deleted")
-            script = 'k3s kubectl delete node "$1" --ignore-not-found'
-            lab.order(found.leader, f"deleting the former node {node.name}", script, node.name)
+    nodes = upgrade.nodes_of(lab, found.leader)
+    membership.forget_gone(lab, found.leader, found.machines, nodes)
+    for node in nodes:
+        if node.name in fresh:
+            lab.tell(None, f"{node.name} was made anew: its former node is deleted")
+            membership.delete_node(lab, found.leader, node.name)
+    if found.has(found.leader):
+        membership.forget_passwords(lab, found.leader, sorted(fresh))
 
 
 def _copy(lab: Lab, machine: Machine, file: Path, *, digest: str, place: str) -> None:

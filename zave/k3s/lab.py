@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from typing import TypeVar
 
 from zave.errors import InterruptedRunError, StepFailedError, ZaveError
@@ -130,6 +131,35 @@ class Lab:
         """What the machine's logs end with, for an error; nothing when it cannot be asked."""
         answer = self.ask(machine, guest.LAST_WORDS, limit=20)
         return clean(answer.text)[-_LAST_WORDS:].strip()
+
+    def first_answer(
+        self, machines: Sequence[Machine], script: str, read: Callable[[Answer], T], *, limit: float
+    ) -> tuple[Machine, T] | None:
+        """The machine that answers first, with what `read` makes of it; None when none does.
+
+        All are asked side by side: one that is off would cost the time of those that are not. An answer
+        that `read` raises ValueError for is none. Machines that zave was never in are left out.
+        """
+        # without a pinned key nobody is spoken to
+        known = [machine for machine in machines if self.known.keys_of(machine.name)]
+        answers: SimpleQueue[tuple[Machine, T] | None] = SimpleQueue()
+
+        def one(machine: Machine) -> None:
+            found = None
+            try:
+                answer = self.ask(machine, script, limit=limit)
+                if answer.exit_code == 0 and answer.whole:
+                    found = machine, read(answer)
+            except (ZaveError, ValueError):
+                pass
+            finally:
+                answers.put(found)
+
+        for machine in known:
+            # left behind when another was faster: a command must not wait for one that is off
+            threading.Thread(target=one, args=(machine,), daemon=True).start()
+        given = (answers.get() for _ in known)
+        return next((each for each in given if each is not None), None)
 
     def together(self, machines: Sequence[Machine], action: Callable[[Machine], T]) -> list[T]:
         """Do something on all machines at once; the first failure stops the others and is raised."""

@@ -130,11 +130,23 @@ class Machines(Protocol):
         ...
 
     def snapshot(self, machines: Sequence[Machine], destination: Path) -> None:
-        """Copy the cluster's datastore into the new file `destination`, mode 0600: it holds Secrets."""
+        """Copy the cluster's datastore and its keys into the new file `destination`, mode 0600."""
         ...
 
-    def restore(self, machines: Sequence[Machine], source: Path, *, say: Say) -> None:
-        """Put the datastore of a snapshot back. Refuses one of another cluster."""
+    def is_of_former(self, machines: Sequence[Machine], source: Path) -> bool:
+        """Whether a snapshot is of an earlier control plane of this instance, which it can bring back.
+
+        Raises PreconditionError for what cannot be restored here, one of another instance among it.
+        """
+        ...
+
+    def restore(
+        self, machines: Sequence[Machine], source: Path, *, say: Say, take_over: bool = False
+    ) -> None:
+        """Put the datastore of a snapshot back, and have all machines follow it.
+
+        One of an earlier control plane only with `take_over`: the present one becomes that one again.
+        """
         ...
 
     def shell(self, machine: Machine, command: Sequence[str]) -> Sequence[str]:

@@ -136,6 +136,7 @@ class SimulatedMachines:
         self._running([machine for machine in machines if machine.role == "control-plane"][:1])
         document = {
             "simulated": "by a rehearsal: this is no datastore of k3s",
+            "instance": self._instance,
             "cluster": self._identity(machines),
             "taken_at": rfc3339(self._world.clock.now()),
             "flux": self._world.get_document(_FLUX, self._instance),
@@ -146,24 +147,41 @@ class SimulatedMachines:
             json.dump(document, file)
         self._world.note("snapshot", _FLUX, self._instance)
 
-    def restore(self, machines: Sequence[Machine], source: Path, *, say: Say) -> None:
-        """Put the documents back. Refuses a file of another cluster, and what is no snapshot."""
-        self._running(machines)
+    def is_of_former(self, machines: Sequence[Machine], source: Path) -> bool:
+        """Whether the file is of an earlier control plane. Refuses another instance's, and no snapshot."""
+        self._running([machine for machine in machines if machine.role == "control-plane"][:1])
         document = _read_snapshot(source)
-        if document["cluster"] != self._identity(machines):
+        if document["instance"] != self._instance:
             raise PreconditionError(
                 f"{source.name} is a snapshot of another cluster",
                 where=str(source),
-                details=f"it is of {document['cluster']}",
+                details=f"it is of {document['instance']}",
                 resolution=f"name a snapshot of {self._instance}: zave snapshot {self._instance} takes one",
             )
-        say("stopping k3s, restoring the datastore, starting k3s (simulated)", None)
+        return bool(document["cluster"] != self._identity(machines))
+
+    def restore(
+        self, machines: Sequence[Machine], source: Path, *, say: Say, take_over: bool = False
+    ) -> None:
+        """Put the documents back. Refuses what `is_of_former` refuses, and that without `take_over`."""
+        self._running(machines)
+        document = _read_snapshot(source)
+        if self.is_of_former(machines, source) and not take_over:
+            raise PreconditionError(
+                f"{source.name} is of an earlier control plane of {self._instance}",
+                where=str(source),
+                resolution="agree to that it takes over from the one that runs now: zave restore asks",
+            )
+        say("stopping k3s, restoring the datastore, starting k3s on all machines (simulated)", None)
         self._world.clock.sleep(seconds_for("machine.k3s", "restore", self._instance))
         with self._world.transaction() as ledger:
             if document["flux"] is None:
                 ledger.delete_document(_FLUX, self._instance)
             else:
-                ledger.put_document(_FLUX, self._instance, document["flux"])
+                first = self._site.control_plane(self._instance)
+                # it is in this control plane from now on, whichever it was in
+                moved = {} if first is None else {"machine": first.key}
+                ledger.put_document(_FLUX, self._instance, {**document["flux"], **moved})
             ledger.log("restore", _FLUX, self._instance)
 
     def shell(self, machine: Machine, command: Sequence[str]) -> Sequence[str]:
@@ -282,6 +300,6 @@ def _read_snapshot(source: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise refused from error
-    if not isinstance(found, dict) or not {"simulated", "cluster", "flux"} <= found.keys():
+    if not isinstance(found, dict) or not {"simulated", "instance", "cluster", "flux"} <= found.keys():
         raise refused
     return found

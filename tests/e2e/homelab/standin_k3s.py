@@ -3,13 +3,15 @@
 
     k3s server | agent          what the machine's unit starts; reads /etc/rancher/k3s/config.yaml
     k3s --version
-    k3s kubectl get|annotate|cordon|uncordon|drain|delete ...
+    k3s kubectl get|annotate|cordon|uncordon|drain|delete ...   (of secrets: nodes' passwords only)
     k3s etcd-snapshot save
 
 As k3s does, a server makes a certificate authority, writes its tokens in secure form and a kubeconfig,
 and serves HTTPS on 6443; an agent believes the authority only if its digest is the one in the agent's
-token. What a server was told lies in its datastore (SQLite), one object a node; every join, with what was
-sent, in `server/joins.jsonl`. Everything else of Kubernetes is missing.
+token. A node's name belongs to the first password that came with it, until that is deleted, or the node. An
+agent that is not let in tries again and again, and stays alive. What a server was told lies in its datastore
+(SQLite), one object a node; every join, with what was sent, in `server/joins.jsonl`. Everything else of
+Kubernetes is missing.
 
 Only Python's standard library and openssl. ZAVE_STANDIN_ROOT puts all files elsewhere, for tests.
 """
@@ -264,6 +266,19 @@ class Store:
                 self.database.execute("INSERT OR REPLACE INTO kine VALUES (?, ?)", (key, json.dumps(node)))
             return node
 
+    def fits(self, name: str, password: str) -> bool:
+        """Whether the node's name is known with this password; the first one that comes is kept."""
+        key, digest = secret_of(name), hashlib.sha256(password.encode()).hexdigest()
+        with self.lock:
+            self.database.execute("INSERT OR IGNORE INTO kine VALUES (?, ?)", (key, json.dumps(digest)))
+            row = self.database.execute("SELECT value FROM kine WHERE name = ?", (key,)).fetchone()
+        return bool(json.loads(row[0]) == digest)
+
+    def forget(self, name: str) -> None:
+        """Delete a node's password."""
+        with self.lock:
+            self.database.execute("DELETE FROM kine WHERE name = ?", (secret_of(name),))
+
     def joined(self, told: Told) -> None:
         """A node said that it is there, and what it is."""
         self.seen[told["name"]] = time.monotonic()
@@ -288,6 +303,10 @@ class Store:
 
     def ready(self, name: str) -> bool:
         return time.monotonic() - self.seen.get(name, -LOST) < LOST
+
+
+def secret_of(name: str) -> str:
+    return f"/registry/secrets/kube-system/{name}.node-password.k3s"
 
 
 # the server
@@ -374,6 +393,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if user == "node" and told["role"] != "agent":
             self.answer(403, {"error": "an agent's token joins agents"})
             return
+        if not self.server.store.fits(told["name"], self.headers.get("K3s-Node-Password") or ""):
+            self.answer(403, {"error": "unable to verify hash for node"})
+            return
         if not told.get("again"):
             note({**told, "peer": self.client_address[0], "user": user})
         self.server.store.joined(told)
@@ -402,12 +424,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, self.server.store.change(name, merge))
 
     def do_DELETE(self) -> None:
-        name = urlsplit(self.path).path.removeprefix("/api/v1/nodes/")
+        path = urlsplit(self.path).path
         if not self.is_admin():
             self.answer(401, {"error": "unauthorized"})
             return
-        self.server.store.change(name, lambda _node: None)
-        self.answer(200, {"deleted": name})
+        secret = path.removeprefix("/api/v1/namespaces/kube-system/secrets/")
+        if secret == path:
+            name = path.removeprefix("/api/v1/nodes/")
+            self.server.store.change(name, lambda _node: None)
+        self.server.store.forget(path.rpartition("/")[2].removesuffix(".node-password.k3s"))
+        self.answer(200, {"deleted": path})
 
 
 def note(told: Told) -> None:
@@ -441,6 +467,7 @@ def serve() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     told = introduction("server", config, digest)
     note({**told, "peer": "127.0.0.1", "user": "server"})
+    server.store.fits(told["name"], password_of_node())
     server.store.joined(told)
     notify("READY=1")
     print(f"k3s {RELEASE} (stand-in) is up and running", flush=True)
@@ -481,6 +508,14 @@ def introduction(role: str, config: Config, digest: str) -> Told:
     }
 
 
+def password_of_node() -> str:
+    """This machine's own, made at its first start (k3s, pkg/agent/config/config.go, ensureNodePassword)."""
+    file = ETC.parent / "node/password"
+    if not file.exists():
+        write(file, f"{secrets.token_hex(16)}\n")
+    return file.read_text().strip()
+
+
 def follow() -> None:
     config, digest = configuration()
     check(config)
@@ -496,16 +531,17 @@ def follow() -> None:
             host_of(server), server.port or 6443, timeout=20, context=context
         )
         try:
-            connection.request(
-                "POST", "/v1-k3s/join", json.dumps(told), {"Authorization": f"Basic {credentials}"}
-            )
+            headers = {"Authorization": f"Basic {credentials}", "K3s-Node-Password": password_of_node()}
+            connection.request("POST", "/v1-k3s/join", json.dumps(told), headers)
             answer = connection.getresponse()
-            if answer.status in (401, 403):
-                raise RefusedError(f"the server refuses this agent's token: {answer.status}")
             answer.read()
-            if "again" not in told:
+            if answer.status == 401:
+                print("k3s: Failed to validate connection to cluster: the token is refused", flush=True)
+            elif answer.status == 403:
+                print("k3s: Waiting to retrieve agent configuration: Node password rejected", flush=True)
+            elif "again" not in told:
                 print(f"k3s {RELEASE} (stand-in): joined {server.hostname}", flush=True)
-            told["again"] = True
+                told["again"] = True
         except OSError as error:
             print(f"k3s: {server.hostname}: {error}", flush=True)
         finally:
@@ -531,12 +567,12 @@ def trusted(server: SplitResult, expected: str) -> ssl.SSLContext:
             )
             connection.request("GET", "/cacerts")
             found = connection.getresponse().read(LARGEST)
-            break
+            if hmac.compare_digest(hashlib.sha256(found).hexdigest(), expected):
+                break
+            print("k3s: token CA hash does not match the Cluster CA certificate hash", flush=True)
         except OSError as error:
             print(f"k3s: failed to get CA certs: {server.hostname}: {error}", flush=True)
-            time.sleep(BEAT)
-    if not hmac.compare_digest(hashlib.sha256(found).hexdigest(), expected):
-        raise RefusedError("token CA hash does not match the Cluster CA certificate hash")
+        time.sleep(BEAT)
     return ssl.create_default_context(cadata=found.decode())
 
 
@@ -569,6 +605,11 @@ def api(method: str, path: str, body: object = None) -> tuple[int, str]:
 
 
 def kubectl(arguments: list[str]) -> None:
+    if arguments[:4] == ["-n", "kube-system", "delete", "secret"]:
+        for word in arguments[4:]:
+            if not word.startswith("-"):
+                api("DELETE", f"/api/v1/namespaces/kube-system/secrets/{word}")
+        return
     words = [word for word in arguments if not word.startswith("-")]
     verb = words[0] if words else ""
     if verb == "get" and "--raw" in arguments:

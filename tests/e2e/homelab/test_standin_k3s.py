@@ -180,21 +180,63 @@ def test_an_agent_with_the_agents_token_joins_and_is_recorded(guest: Callable[[s
     assert "agents-only" not in (server.server / "joins.jsonl").read_text()
 
 
+def said_by_agent(agent: Guest, message: str) -> None:
+    """Start the agent, and wait until it says so; it goes on."""
+    child = subprocess.Popen(
+        [sys.executable, "-I", str(K3S), "agent"],
+        env=agent.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    agent.children.append(child)
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    child.stdout.close()
+    assert message in line.decode()
+    assert child.poll() is None
+
+
+def test_a_token_that_is_not_in_secure_form_is_refused(guest: Callable[[str, int], Guest]) -> None:
+    server = server_of(guest)
+    agent = agent_of(guest, server, "agents-only")
+    assert "not in secure form" in agent.k3s("agent", expect=1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda token: token.partition("::")[2].partition(":")[2], "not in secure form"),
         (lambda token: re.sub("K10.{64}", f"K10{'0' * 64}", token), "does not match the Cluster CA"),
-        (lambda token: token.replace("agents-only", "guessed"), "refuses this agent's token"),
+        (lambda token: token.replace("agents-only", "guessed"), "the token is refused"),
     ],
 )
-def test_an_agent_with_another_token_is_refused(
+def test_an_agent_with_another_token_is_not_let_in_and_tries_again(
     guest: Callable[[str, int], Guest], change: Callable[[str], str], message: str
 ) -> None:
     server = server_of(guest)
     agent = agent_of(guest, server, change((server.server / "agent-token").read_text()))
-    assert message in agent.k3s("agent", expect=1)
+    said_by_agent(agent, message)
     assert "lab-worker-1" not in nodes(server)
+
+
+@pytest.mark.parametrize(
+    "deleted",
+    [
+        ("delete", "node", "lab-worker-1", "--ignore-not-found"),
+        ("-n", "kube-system", "delete", "secret", "--ignore-not-found", "lab-worker-1.node-password.k3s"),
+    ],
+)
+def test_a_name_belongs_to_the_password_that_came_with_it_until_that_is_deleted(
+    guest: Callable[[str, int], Guest], deleted: tuple[str, ...]
+) -> None:
+    server = server_of(guest)
+    token = (server.server / "agent-token").read_text()
+    agent = agent_of(guest, server, token)
+    said_by_agent(agent, "joined 127.0.0.1")
+    agent.stop()
+    (agent.root / "etc/rancher/node/password").write_text("of a machine made anew\n")
+    said_by_agent(agent, "Node password rejected")
+    agent.stop()
+    server.k3s("kubectl", *deleted)
+    said_by_agent(agent, "joined 127.0.0.1")
+    assert "lab-worker-1" in nodes(server)
 
 
 def test_a_restart_keeps_authority_and_nodes(guest: Callable[[str, int], Guest]) -> None:

@@ -73,7 +73,7 @@ def authority_of(joined: str | None, token: str) -> Path:
     if joined is None:
         if not authority.exists():
             authority.write_bytes(os.urandom(32))
-            for file in CLUSTER.glob("*.json"):
+            for file in (*CLUSTER.glob("*.json"), *CLUSTER.glob("*.password")):
                 file.unlink()
         return authority
     address = joined.removeprefix("https://").removesuffix(":6443")
@@ -126,17 +126,41 @@ def start() -> None:
             "certificate-authority-data: QQ==}}]\n"
             "users: [{name: default, user: {client-certificate-data: Qg==, client-key-data: Qw==}}]\n"
         )
-    elif not token.startswith(f"K10{(CLUSTER / 'ca').read_text()}::node:"):
-        (GUEST / "unit").write_text("activating")
-        return
     if "broken" in configured:
         (GUEST / "unit").write_text("activating")
         return
     (GUEST / "unit").write_text("active")
     # what it was started with, and a heartbeat of its own
     (GUEST / "runs").write_text(json.dumps(configured))
-    release, server = (GUEST / "usr/local/bin/k3s").read_text(), (GUEST / "server").exists()
-    put_node(NAME, release=release, server=server, heartbeat=os.urandom(8).hex())
+    release = (GUEST / "usr/local/bin/k3s").read_text()
+    (GUEST / "kubelet").write_text(json.dumps({"release": release, "heartbeat": os.urandom(8).hex()}))
+    password = GUEST / "etc/rancher/node/password"
+    if not password.exists():
+        password.parent.mkdir(parents=True, exist_ok=True)
+        password.write_text(os.urandom(8).hex())
+    register(GUEST)
+
+
+def register(guest: Path) -> None:
+    """Tell the API of a kubelet, if it is let in: an agent that is refused tries again, and stays active."""
+    token = (guest / "etc/rancher/k3s/token").read_text().strip()
+    server = (guest / "server").exists()
+    if not server and not token.startswith(f"K10{(CLUSTER / 'ca').read_text()}::node:"):
+        return
+    # kept for each name with the first one who comes, until it is deleted
+    known, own = CLUSTER / f"{guest.name}.password", (guest / "etc/rancher/node/password").read_text()
+    if not known.exists():
+        known.write_text(own)
+    if known.read_text() == own:
+        put_node(guest.name, server=server, **json.loads((guest / "kubelet").read_text()))
+
+
+def retry() -> None:
+    """What agents do again and again: those whose node the API does not have as they are."""
+    for guest in GUEST.parent.iterdir():
+        unit = guest / "unit"
+        if unit.exists() and unit.read_text() == "active" and (guest / "kubelet").exists():
+            register(guest)
 
 
 def unit() -> str:
@@ -168,6 +192,7 @@ def kubectl(words: list[str]) -> None:
     if words[:2] == ["get", "--raw"]:
         sys.exit(0 if unit() == "active" else 1)
     if words[:2] == ["get", "nodes"]:
+        retry()
         sys.stdout.write(
             json.dumps({"items": [shown(file) for file in sorted(CLUSTER.glob("*.json"))]}) + "\n"
         )
@@ -182,7 +207,14 @@ def kubectl(words: list[str]) -> None:
                 "error when evicting pods: \x1b[31mCannot evict pod\x1b[0m as it would violate its budget"
             )
     elif words[:2] == ["delete", "node"]:
+        # k3s drops the password with the node
         (CLUSTER / f"{words[2]}.json").unlink(missing_ok=True)
+        (CLUSTER / f"{words[2]}.password").unlink(missing_ok=True)
+    elif words[:4] == ["-n", "kube-system", "delete", "secret"]:
+        for word in words[4:]:
+            name = word.removesuffix(".node-password.k3s")
+            if name != word:
+                (CLUSTER / f"{name}.password").unlink(missing_ok=True)
 
 
 def shown(file: Path) -> dict[str, object]:

@@ -160,6 +160,42 @@ def test_k3s_that_does_not_start_in_time_shows_its_last_words(lab: Any) -> None:
     assert caught.value.details == "level=fatal msg=what went wrong"
 
 
+@pytest.mark.parametrize("refused", ["token", "password"])
+def test_an_agent_that_is_not_let_in_has_not_joined(lab: Any, refused: str) -> None:
+    """k3s' agent tries again for ever: its unit is active whether it was let in or not."""
+    join(lab)
+    worker = lab.guests["lab-worker-1"]
+    (lab.leader.cluster / "lab-worker-1.json").unlink()
+    if refused == "token":
+        # as of a cluster that is no more, and left so
+        (lab.leader.cluster / "ca").write_text("0" * 64)
+    else:
+        (lab.leader.cluster / "lab-worker-1.password").write_text("another machine's")
+    assert states(lab)[1] == ("v1.35.9+k3s1", True)
+    with pytest.raises(StepFailedError, match="lab-worker-1 is no Ready node after 20 s") as caught:
+        join(lab, start=20)
+    assert "it has not joined" in caught.value.brief
+    assert caught.value.details == "level=fatal msg=what went wrong"
+    assert "`zave logs lab --node lab-worker-1`" in str(caught.value.resolution)
+    assert "waiting for nodes to be Ready: lab-worker-1 (it has not joined)" in lab.said
+    # and it does so in the end, without being started again
+    before = worker.calls()
+    lab.leader.folder.joinpath("unit").unlink()
+    (lab.leader.cluster / "lab-worker-1.password").unlink(missing_ok=True)
+    join(lab)
+    assert worker.calls() == before
+
+
+def test_a_machine_made_anew_brings_a_new_password_also_where_only_the_former_ones_is_left(lab: Any) -> None:
+    join(lab)
+    lab.guests["lab-worker-1"].anew()
+    # somebody deleted the node, and k3s was not there to drop what belongs to it
+    (lab.leader.cluster / "lab-worker-1.json").unlink()
+    join(lab)
+    assert states(lab) == [("v1.35.9+k3s1", True)] * 2
+    assert [node.state for node in cluster_of(lab).nodes(instance="lab")] == ["Ready", "Ready"]
+
+
 def test_a_control_plane_that_was_made_anew_gives_the_agents_its_token(lab: Any) -> None:
     join(lab)
     former = lab.guests["lab-worker-1"].file(TOKEN).read_text()
@@ -562,12 +598,23 @@ def test_what_is_no_kubeconfig_is_refused_without_being_shown(lab: Any, text: st
     assert caught.value.details is None
 
 
-def test_while_the_api_server_does_not_answer_no_node_is_ready(lab: Any) -> None:
+def test_while_no_api_server_answers_nothing_is_known_of_any_node(lab: Any) -> None:
     join(lab)
     (lab.leader.folder / "no-sudo").touch()
-    assert {node.state for node in cluster_of(lab).nodes(instance="lab")} == {"NotReady"}
+    assert {node.state for node in cluster_of(lab).nodes(instance="lab")} == {"Unknown"}
     (lab.leader.folder / "no-sudo").unlink()
     assert {node.state for node in cluster_of(lab).nodes(instance="lab")} == {"Ready"}
+
+
+def test_another_server_answers_for_the_nodes_while_the_first_one_is_down(etcd_lab: Any) -> None:
+    lab = etcd_lab
+    join(lab)
+    lab.leader.stop()
+    # its kubelet with it
+    (lab.leader.folder / "unit").write_text("inactive")
+    (lab.leader.cluster / "lab-control-plane-1.json").unlink()
+    found = {node.name: node.state for node in cluster_of(lab).nodes(instance="lab")}
+    assert found == {"lab-control-plane-2": "Ready", "lab-control-plane-3": "Ready", "lab-worker-1": "Ready"}
 
 
 def test_a_shell_runs_a_command_with_the_pinned_key(lab: Any) -> None:

@@ -162,15 +162,36 @@ def test_restore_refuses_what_is_no_snapshot(
     assert caught.value.resolution
 
 
-def test_restore_refuses_a_snapshot_of_an_earlier_cluster(
+def test_a_snapshot_of_an_earlier_control_plane_takes_over_when_that_is_agreed_to(
     world: World, machines: SimulatedMachines, draft: DraftOf, tmp_path: Path
 ) -> None:
     join(machines)
-    machines.snapshot(ALL, tmp_path / "old")
+    flux = flux_in(world, tmp_path)
+    hand_over(flux, "homelab", ["apps"])
+    file = tmp_path / "old"
+    machines.snapshot(ALL, file)
+    assert not machines.is_of_former(ALL, file)
+    take_back(world, flux, "homelab")
     world.lose("libvirt_domain", "zave-homelab-control-plane-1")
     world.create(draft("zave-homelab-control-plane-1", running=True))
+    join(machines)
+    assert machines.is_of_former(ALL, file)
+    with pytest.raises(PreconditionError, match="an earlier control plane"):
+        machines.restore(ALL, file, say=lambda _text, _fraction: None)
+    assert flux.presence(instance="homelab") == "bare"
+    machines.restore(ALL, file, say=lambda _text, _fraction: None, take_over=True)
+    assert [each.name for each in flux.reconciliations(instance="homelab")] == ["apps"]
+
+
+def test_restore_refuses_a_snapshot_of_another_instance(
+    world: World, machines: SimulatedMachines, tmp_path: Path
+) -> None:
+    join(machines)
+    machines.snapshot(ALL, tmp_path / "old")
+    text = (tmp_path / "old").read_text().replace('"instance": "homelab"', '"instance": "second"')
+    (tmp_path / "old").write_text(text)
     with pytest.raises(PreconditionError, match="another cluster"):
-        machines.restore(ALL, tmp_path / "old", say=lambda _text, _fraction: None)
+        machines.restore(ALL, tmp_path / "old", say=lambda _text, _fraction: None, take_over=True)
 
 
 def test_shell_says_what_it_would_do_and_runs_nothing(machines: SimulatedMachines) -> None:
