@@ -108,12 +108,16 @@ def test_changed_sizes_and_counts_are_previewed_and_done_in_place(lab: Lab, proj
     write(project, workers=3, memory="12GiB")
     planned = document(lab, "plan", "homelab", "--project", str(project))
     assert [(m["name"], m["change"], m["why"]) for m in planned["machines"]] == [
-        ("homelab-worker-1", "restarted", "memory 8GiB -> 12GiB"),
-        ("homelab-worker-2", "restarted", "memory 8GiB -> 12GiB"),
+        ("homelab-worker-1", "restarted", "memory 8GiB -> 12GiB; switched off and on, not drained"),
+        ("homelab-worker-2", "restarted", "memory 8GiB -> 12GiB; switched off and on, not drained"),
         ("homelab-worker-3", "added", "4 processors, 12GiB"),
     ]
-    joins = [text for text in said(up(lab, project), "k3s") if text.startswith("join ")]
+    changed = up(lab, project)
+    joins = [text for text in said(changed, "k3s") if text.startswith("join ")]
     assert [text.partition(":")[0] for text in joins] == ["join homelab-worker-3"]
+    updates = [d for d in changed.documents if d["event"] == "resource" and d["action"] == "update"]
+    # never both at once
+    assert [d["state"] == "started" for d in updates if d["state"] != "progress"] == [True, False] * 2
     write(project, workers=1, memory="12GiB")
     planned = document(lab, "plan", "homelab", "--project", str(project))
     assert {m["change"] for m in planned["machines"]} == {"removed"}

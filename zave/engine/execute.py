@@ -203,10 +203,12 @@ def wait_until(
     clock: Clock,
     limit: float,
     every: float = 5.0,
+    resolution: Callable[[], str] | None = None,
 ) -> None:
     """Ask `ready` every `every` seconds of the world's time until it returns None.
 
-    What it returns otherwise is shown as progress; after `limit` seconds it becomes the error.
+    What it returns otherwise is shown as progress; after `limit` seconds it becomes the error, with what
+    `resolution` advises then.
     """
     deadline = clock.now().timestamp() + limit
     shown = ""
@@ -216,7 +218,9 @@ def wait_until(
             raise StepFailedError(
                 f"not ready after {limit:.0f} s: {missing}",
                 where=f"step {run.step}",
-                resolution="look at `zave logs`, then run the same command again",
+                resolution=resolution()
+                if resolution
+                else "look at `zave logs`, then run the same command again",
             )
         if missing != shown:
             run.say(missing)

@@ -71,6 +71,11 @@ class Connection:
         )
 
     @property
+    def remote(self) -> bool:
+        """Whether the URI names another host. Behind a socket of its own may be anything."""
+        return bool(urlsplit(self.uri).hostname)
+
+    @property
     def _without_host(self) -> bool:
         parts = urlsplit(self.uri)
         return parts.scheme in ("qemu", "qemu+unix") and not parts.hostname

@@ -62,6 +62,15 @@ class LibvirtHypervisor:
 
         return console(self._connection, name, seconds=seconds)
 
+    def reaches(self, network: str) -> bool:
+        """Always on this machine; to another host's network only by a route of its own.
+
+        The route to everywhere leads past it: what libvirt calls NAT is known to that host alone.
+        """
+        from zave.hypervisor.routes import has_route, read_table
+
+        return not self._connection.remote or has_route(read_table(), network)
+
     def start(self, name: str) -> None:
         """Start, resume or wake the machine `name`."""
         from zave.hypervisor.power import start

@@ -6,6 +6,13 @@ from zave.k3s.hostkeys import HostKey, announced_keys
 from zave.k3s.lab import Lab
 from zave.ports.machines import Machine
 
+
+class FirstBootError(StepFailedError):
+    """A machine's first boot failed, for good: cloud-init runs once. `machine` is its name."""
+
+    machine = ""
+
+
 # the machine tells its keys every 5 s until it was admitted
 _LISTEN = 6.0
 _EVERY = 3.0
@@ -61,13 +68,16 @@ def enter(lab: Lab, machine: Machine) -> None:
         # a connection may be lost while sshd is restarted by the scripts of the first boot
         found = guest.first_boot(answer.text) if answer.exit_code == 0 else found
     if found.problem is not None:
-        raise StepFailedError(
+        failed = FirstBootError(
             f"{machine.name}: {found.problem}",
             details="\n".join(filter(None, (found.reasons, lab.last_words(machine)))) or None,
             where=f"{machine.name}: /run/cloud-init/result.json",
             resolution=f"`zave ssh {lab.instance} {machine.name}`, then /var/log/cloud-init-output.log, "
-            "tells more. cloud-init runs once: make the machine anew (zave down) and run zave up again",
+            "tells more. cloud-init runs once: delete this machine and its disk on the host, then zave up "
+            f"{lab.instance} makes it anew",
         )
+        failed.machine = machine.name
+        raise failed
 
 
 def _pin(lab: Lab, machine: Machine, *, deadline: float) -> tuple[HostKey, ...]:

@@ -10,7 +10,7 @@ from zave.gitops.teardown import Outside
 from zave.gitops.tree import GitOpsTree
 from zave.ports import Item
 from zave.steps.gitops import GitOps
-from zave.steps.kubeconfig import Kubeconfig
+from zave.steps.kubeconfig import MERGED, Kubeconfig
 from zave.steps.render import RootTemplate
 from zave.steps.site import Site
 from zave.steps.verify import Verify
@@ -56,7 +56,14 @@ def cluster_steps(
     """
     cluster, clock, instance = site.tools.cluster, site.tools.clock, site.instance
     steps: list[Step] = [
-        Kubeconfig(cluster=cluster, clock=clock, instance=instance, path=site.folder.kubeconfig, after=after)
+        Kubeconfig(
+            cluster=cluster,
+            clock=clock,
+            instance=instance,
+            path=site.folder.kubeconfig,
+            after=after,
+            merged=lambda: site.store.fact(instance, MERGED),
+        )
     ]
     if publication is not None:
         limit = site.limits["gitops"]

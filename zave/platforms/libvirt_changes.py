@@ -47,6 +47,11 @@ def lost_disks(plan: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(_machine_of(c["type"], c["change"]["before"]) for c in changes if _loses_disk(c))
 
 
+def restarts_several(plan: Mapping[str, Any]) -> bool:
+    """Whether the plan switches more than one machine off and on: made side by side, all are gone at once."""
+    return len([each for each in machine_changes(plan) if each["change"] == "restarted"]) > 1
+
+
 def require_agreed(plan: Plan, run: StepRun) -> None:
     """Let no disk go that the question did not name; where nobody was asked (`--yes`), tell which go.
 
@@ -74,6 +79,8 @@ def in_words(machines: Collection[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+# Terraform knows nothing of pods
+_RESTARTED = "switched off and on, not drained"
 _GONE = "with its disk and what is on it"
 _ANEW = "its disk is made anew: what is on it is lost"
 _GRAVER: Mapping[Change, int] = {"restarted": 0, "added": 1, "rebuilt": 2, "removed": 3}
@@ -89,7 +96,7 @@ def _domain(
     if actions == {"create", "delete"}:
         return "rebuilt", "its domain cannot be changed in place"
     if actions == {"update"}:
-        return "restarted", _difference(before, after) or "its definition changes"
+        return "restarted", f"{_difference(before, after) or 'its definition changes'}; {_RESTARTED}"
     return None
 
 

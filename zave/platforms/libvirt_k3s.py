@@ -10,7 +10,7 @@ from zave.errors import PreconditionError
 from zave.gitops.tree import GitOpsTree, tree_of
 from zave.platforms.blueprint import Blueprint, cluster_steps, publication_of
 from zave.platforms.images import image_request
-from zave.platforms.libvirt_changes import require_agreed
+from zave.platforms.libvirt_changes import require_agreed, restarts_several
 from zave.platforms.libvirt_machines import machines_of
 from zave.platforms.libvirt_values import (
     CLOUD_INIT,
@@ -128,6 +128,8 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
         release=lab.release,
         configured=lab.configuration_inputs,
         configuration=lab.configuration,
+        # Flux is handed the cluster from here
+        talks_to=str(spec.libvirt.network.cidr) if tree is not None else None,
     )
 
     def planned(plan: Plan, run: StepRun) -> None:
@@ -147,6 +149,7 @@ def blueprint(spec: "LibvirtSpec", *, site: Site, ssh_keys: Sequence[str]) -> Bl
             # a pool that is off shows no volumes, and provider 0.9.7 then takes them for gone
             ready=lab.capacity,
             planned=planned,
+            one_at_a_time=lambda plan: restarts_several(plan.document),
         ),
         k3s,
         *cluster_steps(site, publication, expected=[m.name for m in wanted], after="k3s"),

@@ -23,10 +23,19 @@ Role = Literal["control-plane", "worker"]
 
 CLOUD_INIT = "templates/cloud-init"
 
+LOCAL_REGISTRY = "registry.zave.internal"
+"""What images of the home lab's own registry are called by, in every environment."""
+
+# templates/gitops/platform/registry/deployment.yaml: each node has it on this port of its own
+_LOCAL_ENDPOINT = "http://127.0.0.1:30500"
+
 SCRIPTS = "packer-images/k3s-base/scripts"
 """What prepares an image when Packer builds it, and a vendor's image at a machine's first boot."""
 
 _FIRST_BOOT_SCRIPTS = ("update-packages.sh", "harden-os.sh", "install-k3s-prereqs.sh")
+# k3s' own files, and the templates that they are made from; those of servers only
+_CONFIGURATION = {"config.yaml": "k3s-config.yaml.j2", "registries.yaml": "registries.yaml.j2"}
+_SERVERS_CONFIGURATION = {"admission.yaml": "admission.yaml", "audit.yaml": "audit.yaml"}
 # k3s' own: the platform brings a gateway; NFS volumes come with the platform
 _DISABLED = ("servicelb", "traefik")
 
@@ -177,11 +186,11 @@ def configuration_of(project: Project, spec: "LibvirtSpec", *, instance: str) ->
     found: dict[str, dict[str, str]] = {}
     for node in nodes:
         values = {**shared, "node": node.name, "role": node.role, "address": node.address}
-        names = {"config.yaml": "k3s-config.yaml.j2"}
-        if shared["mirrors"]:
-            names["registries.yaml"] = "registries.yaml.j2"
+        names = dict(_CONFIGURATION)
+        if not shared["mirrors"]:
+            del names["registries.yaml"]
         if node.role == "control-plane":
-            names |= {"admission.yaml": "admission.yaml", "audit.yaml": "audit.yaml"}
+            names |= _SERVERS_CONFIGURATION
         found[node.name] = {
             name: renderer.render_text(f"{CLOUD_INIT}/files/{source}", values)
             for name, source in names.items()
@@ -190,8 +199,13 @@ def configuration_of(project: Project, spec: "LibvirtSpec", *, instance: str) ->
 
 
 def configuration_inputs(project: Project, spec: "LibvirtSpec", *, instance: str) -> dict[str, Any]:
-    """What `configuration_of` follows from; costs no rendering."""
-    templates = Renderer(project).digest_of(f"{CLOUD_INIT}/files", {})
+    """What `configuration_of` follows from; costs no rendering.
+
+    Not the other files of a seed: those are read at a machine's first boot, and come with a new machine.
+    """
+    names = (*_CONFIGURATION.values(), *_SERVERS_CONFIGURATION.values())
+    sources = {name: project.path(f"{CLOUD_INIT}/files/{name}").read_bytes() for name in names}
+    templates = {name: hashlib.sha256(content).hexdigest() for name, content in sources.items()}
     return {**_k3s_values(spec, nodes_of(spec, instance)), "templates": templates}
 
 
@@ -199,9 +213,18 @@ def _k3s_values(spec: "LibvirtSpec", nodes: Sequence[NodePlan]) -> dict[str, Any
     """What the templates of k3s' configuration are given on every node."""
     return {
         "control_plane": [node.address for node in nodes if node.role == "control-plane"],
-        "mirrors": [{"registry": m.registry, "endpoints": list(m.endpoints)} for m in spec.registry.mirrors],
+        "mirrors": _mirrors(spec),
         "disabled": [*_DISABLED, *(["local-storage"] if spec.storage.class_ == "nfs" else [])],
     }
+
+
+def _mirrors(spec: "LibvirtSpec") -> list[dict[str, Any]]:
+    """The spec's mirrors, and the registry of the home lab itself, unless the spec says where that is."""
+    found = [{"registry": m.registry, "endpoints": list(m.endpoints)} for m in spec.registry.mirrors]
+    named = any(mirror["registry"] == LOCAL_REGISTRY for mirror in found)
+    if spec.registry.kind == "local" and spec.gitops.profile != "none" and not named:
+        found.append({"registry": LOCAL_REGISTRY, "endpoints": [_LOCAL_ENDPOINT]})
+    return found
 
 
 def first_boot_scripts(project: Project, spec: "LibvirtSpec") -> dict[str, str]:

@@ -144,6 +144,10 @@ class Hypervisor(Inventory, Console, Protocol):
         """Free memory, cores and space in `pool`."""
         ...
 
+    def reaches(self, network: str) -> bool:
+        """Whether this machine has a way to the addresses of `network` (CIDR), which is on the host."""
+        ...
+
     def start(self, name: str) -> None:
         """Start the machine `name`, which is off. Running already is fine.
 
@@ -233,7 +237,7 @@ class ImageBuilder(Protocol):
 
 @dataclass(frozen=True)
 class Node:
-    """A Kubernetes node; `state` is `Ready`, `NotReady` or `Absent`."""
+    """A Kubernetes node; `state` is `Ready`, `NotReady`, `Absent` or `Unknown` (nobody could be asked)."""
 
     name: str
     role: Literal["control-plane", "worker"]

@@ -89,6 +89,7 @@ class Infra:
     only when the step is planned. `meanwhile` is what else can be made while Terraform is at work, and
     must be right before anything is created; `planned` is shown each plan before it is applied. `ready`
     raises where the platform cannot be worked on: to Terraform its things would then look deleted.
+    `one_at_a_time` says of a plan that its changes must not be made side by side.
     `cluster_first` is for a platform where a cluster makes things outside of itself.
     """
 
@@ -99,6 +100,7 @@ class Infra:
     meanwhile: Callable[[], object] | None = None
     ready: Callable[[], object] | None = None
     planned: Callable[[Plan, StepRun], None] | None = None
+    one_at_a_time: Callable[[Plan], bool] | None = None
     cluster_first: "ClusterFirst | None" = None
     name: str = "infra"
     needs: tuple[str, ...] = ("render", "image")
@@ -247,8 +249,9 @@ class Infra:
     def _apply(self, terraform: Terraform, plan: Plan, run: StepRun) -> None:
         run.say(f"terraform apply: {plan.describe()}")
         self.site.store.put_fact(self.site.instance, _WRITING, run.run_id)
+        alone = self.one_at_a_time is not None and self.one_at_a_time(plan)
         try:
-            terraform.apply(plan)
+            terraform.apply(plan, parallelism=1 if alone else None)
         finally:
             self._take_stock()
 

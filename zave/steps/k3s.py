@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zave.engine.step import Probe, StepRun, digest
-from zave.errors import PreconditionError, RefusedChangeError
+from zave.errors import PreconditionError, RefusedChangeError, StepFailedError
+from zave.k3s.reach import FirstBootError
 from zave.k3s.versions import check_step
 from zave.ports import Hypervisor
 from zave.ports.machines import Configuration, Machine, Machines, Release
@@ -22,7 +23,8 @@ class K3s:
     """Joins the machines, and changes them node by node when the release or the configuration changes.
 
     `release` is asked when it is needed: a teardown must not depend on where releases come from.
-    `configuration` is what k3s is told on each machine, `configured` what that follows from.
+    `configuration` is what k3s is told on each machine, `configured` what that follows from. `talks_to`
+    is the network in which later steps must reach the API from this machine; None when none does.
     """
 
     site: Site
@@ -32,6 +34,7 @@ class K3s:
     release: Callable[[], Release]
     configured: Callable[[], Mapping[str, Any]]
     configuration: Callable[[], Configuration]
+    talks_to: str | None = None
     name: str = "k3s"
     needs: tuple[str, ...] = ("infra",)
 
@@ -62,6 +65,8 @@ class K3s:
 
         Asked when a plan is made: Terraform would take the machines away before this step has its turn.
         """
+        if self.talks_to is not None and not self.hypervisor.reaches(self.talks_to):
+            raise _beyond_reach(self.talks_to)
         record = self.site.store.steps(self.site.instance).get(self.name)
         if record is None or record.state == "undone":
             return
@@ -90,7 +95,10 @@ class K3s:
             self.machines.leave(going, self.wanted, say=run.say)
 
     def probe(self, outputs: Mapping[str, Any]) -> Probe:
-        """Each machine is the one that joined, and says that it runs the release."""
+        """Each machine is the one that joined, runs the release, and is a Ready node.
+
+        The last by the API server's word: an agent that is not let in tries again for ever, and runs.
+        """
         there = self._identities()
         for machine in outputs.get("machines", ()):
             if there.get(machine["name"]) != machine["identity"]:
@@ -103,6 +111,10 @@ class K3s:
                 return Probe(False, f"{state.name} has {state.release or 'no k3s'}, not {version}")
             if not state.running:
                 return Probe(False, f"k3s does not run on {state.name}")
+        nodes = {n.name: n.state for n in self.site.tools.cluster.nodes(instance=self.site.instance)}
+        for machine in self.wanted:
+            if nodes.get(machine.name) != "Ready":
+                return Probe(False, f"node {machine.name} is {nodes.get(machine.name, 'Absent')}")
         return Probe(True)
 
     def do(self, run: StepRun) -> dict[str, Any]:
@@ -116,12 +128,36 @@ class K3s:
             self.machines.forget(anew)
         if pinned != there:
             store.put_fact(instance, _PINNED, there)
-        self.machines.join(self.wanted, release=release, say=run.say, configuration=self.configuration())
+        try:
+            self.machines.join(self.wanted, release=release, say=run.say, configuration=self.configuration())
+        except FirstBootError as error:
+            raise self._with_the_way_out(error) from error
         return {
             "release": release.version,
             "configuration": self._digests(),
             "machines": [{**asdict(m), "identity": there.get(m.name)} for m in self.wanted],
         }
+
+    def _with_the_way_out(self, error: FirstBootError) -> StepFailedError:
+        """The same error with the commands that delete this one machine: the others stay as they are."""
+        inventory = self.site.tools.inventory
+        domain = next(m.domain for m in self.wanted if m.name == error.machine)
+        lines = [
+            inventory.how_to_delete(item)
+            for item in inventory.items()
+            if (item.type == "libvirt_domain" and item.name == domain)
+            # a disk's name ends in what it was made from (`terraform-modules/libvirt-vm/volumes.tf`)
+            or (item.type == "libvirt_volume" and _owner_of(item.name) == domain)
+        ]
+        return StepFailedError(
+            error.brief,
+            details=error.details,
+            where=error.where,
+            resolution=f"`zave ssh {self.site.instance} {error.machine}`, then "
+            "/var/log/cloud-init-output.log, tells more. cloud-init runs once: once its cause is gone, make "
+            f"this machine anew, and lose what is on its disk:\n{chr(10).join(lines)}\n"
+            f"zave up {self.site.instance}",
+        )
 
     def undo(self, run: StepRun) -> None:
         """Drop the host keys: the machines go with what Terraform made."""
@@ -169,3 +205,20 @@ class K3s:
         disks = {i.name.rpartition("-")[0]: i.id for i in items if i.name.endswith(".qcow2")}
         names = {m.name: m.domain for m in self.wanted}
         return {name: f"{domains[d]} {disks.get(d, '')}" for name, d in names.items() if d in domains}
+
+
+def _owner_of(volume: str) -> str:
+    """The domain whose disk a volume is; something else for any other volume."""
+    return volume.rpartition("-")[0] if volume.endswith(".qcow2") else ""
+
+
+def _beyond_reach(network: str) -> RefusedChangeError:
+    return RefusedChangeError(
+        f"the machines' network {network} is on another host, and cannot be reached from here",
+        where="libvirt.uri",
+        details="zave enters the machines through that host, by SSH. Flux, kubectl and the kubeconfig need "
+        "their API at its own address, and this machine has no route to it: nothing was made",
+        resolution="run zave on that host itself (libvirt.uri: qemu:///system); or give this machine a route "
+        f"to {network} (a VPN to that host, whose firewall must let it in); or set gitops.profile to none, "
+        "and work on the cluster with zave ssh",
+    )

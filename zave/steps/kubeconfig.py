@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,24 @@ _RENEW = timedelta(days=30)
 class Kubeconfig:
     """Fetches the kubeconfig and keeps it at `path`, mode 0600; again before its certificate ends.
 
-    `after` is the step with which the API answers: on AWS Terraform's own.
+    `after` is the step with which the API answers: on AWS Terraform's own. `merged` tells into which file
+    of the user's own it was put, on request.
     """
 
     name = "kubeconfig"
 
-    def __init__(self, *, cluster: Cluster, clock: Clock, instance: str, path: Path, after: str) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        clock: Clock,
+        instance: str,
+        path: Path,
+        after: str,
+        merged: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.needs = (after,)
+        self._merged = merged
         self._cluster = cluster
         self._clock = clock
         self._instance = instance
@@ -59,6 +70,7 @@ class Kubeconfig:
     def do(self, run: StepRun) -> dict[str, Any]:
         """Fetch and write, atomically."""
         text = self._cluster.kubeconfig(instance=self._instance, outputs=run.outputs["infra"])
+        changed = not self._path.is_file() or self._path.read_text(errors="replace") != text
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_name(self._path.name + ".new")
         draft.unlink(missing_ok=True)
@@ -66,6 +78,8 @@ class Kubeconfig:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
         draft.replace(self._path)
+        if changed and (merged := self._merged()) is not None:
+            run.emit(Notice("warning", self._is_behind(merged), step=self.name))
         outputs = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         ends = _certificate_end(text)
         if ends is not None:
@@ -80,6 +94,13 @@ class Kubeconfig:
 
     def _soon(self, ends: datetime) -> bool:
         return self._clock.now() > ends - _RENEW
+
+    def _is_behind(self, merged: str) -> str:
+        # the file is the user's: it is edited when they say so, and not in passing
+        return (
+            f"{merged} still has the former kubeconfig of {self._instance}: "
+            f"zave kubeconfig {self._instance} --merge puts this one there"
+        )
 
     def _still_ends(self, ends: datetime) -> str:
         return (

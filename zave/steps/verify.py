@@ -41,7 +41,9 @@ class Verify:
 
     def do(self, run: StepRun) -> dict[str, Any]:
         """Wait for the nodes."""
-        wait_until(self._missing, run=run, clock=self._clock, limit=self._limit)
+        wait_until(
+            self._missing, run=run, clock=self._clock, limit=self._limit, resolution=self._what_to_look_at
+        )
         return {
             "nodes": [
                 {"name": n.name, "role": n.role, "address": n.address, "state": n.state}
@@ -53,11 +55,22 @@ class Verify:
         """Nothing was made."""
 
     def _missing(self) -> str | None:
-        states = {node.name: node.state for node in self._cluster.nodes(instance=self._instance)}
+        states = self._states()
         if isinstance(self._expected, int):
             ready = sum(state == "Ready" for state in states.values())
             return None if ready >= self._expected else f"{ready} of {self._expected} nodes are Ready"
-        for name in self._expected:
-            if states.get(name) != "Ready":
-                return f"node {name} is {states.get(name, 'Absent')}"
-        return None
+        name = self._first_missing(states)
+        return None if name is None else f"node {name} is {states.get(name, 'Absent')}"
+
+    def _what_to_look_at(self) -> str:
+        """The journal of a machine of one's own; a cloud's nodes have none that zave could show."""
+        name = self._first_missing(self._states())
+        where = f"zave logs {self._instance}" + (f" --node {name}" if name is not None else "")
+        return f"`{where}` tells more; then run the same command again"
+
+    def _first_missing(self, states: Mapping[str, str]) -> str | None:
+        names = () if isinstance(self._expected, int) else self._expected
+        return next((name for name in names if states.get(name) != "Ready"), None)
+
+    def _states(self) -> dict[str, str]:
+        return {node.name: node.state for node in self._cluster.nodes(instance=self._instance)}

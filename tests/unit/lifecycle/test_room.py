@@ -35,6 +35,9 @@ class Host:
     def how_to_delete(self, item: Item) -> str:
         raise AssertionError("asking whether there is room changes nothing")
 
+    def reaches(self, network: str) -> bool:
+        raise AssertionError("asking whether there is room changes nothing")
+
     def start(self, name: str) -> None:
         raise AssertionError("asking whether there is room changes nothing")
 

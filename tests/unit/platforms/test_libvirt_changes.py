@@ -6,7 +6,7 @@ import pytest
 from zave.engine.step import StepRun
 from zave.errors import RefusedChangeError
 from zave.events import Event, Notice
-from zave.platforms.libvirt_changes import lost_disks, machine_changes, require_agreed
+from zave.platforms.libvirt_changes import lost_disks, machine_changes, require_agreed, restarts_several
 from zave.tools.terraform import Plan
 
 DOMAIN = {"name": "zave-lab-worker-1", "memory": 8192, "vcpu": 4, "type": "kvm"}
@@ -43,8 +43,17 @@ def test_nothing_happens_to_machines_without_changes() -> None:
 )
 def test_a_changed_size_restarts_the_machine_and_says_how(after: dict[str, Any], why: str) -> None:
     assert told(change("libvirt_domain", ["update"], DOMAIN, {**DOMAIN, **after})) == [
-        ("lab-worker-1", "restarted", why)
+        ("lab-worker-1", "restarted", f"{why}; switched off and on, not drained")
     ]
+
+
+def test_several_machines_that_restart_must_not_be_gone_at_once() -> None:
+    first = change("libvirt_domain", ["update"], DOMAIN, {**DOMAIN, "memory": 512})
+    other = {**DOMAIN, "name": "zave-lab-worker-2"}
+    second = change("libvirt_domain", ["update"], other, {**other, "memory": 512})
+    added = change("libvirt_domain", ["create"], None, {**DOMAIN, "name": "zave-lab-worker-3"})
+    assert restarts_several({"resource_changes": [first, second]})
+    assert not restarts_several({"resource_changes": [first, added]})
 
 
 def test_more_and_fewer_machines_are_added_and_removed() -> None:

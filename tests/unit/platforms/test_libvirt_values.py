@@ -1,6 +1,7 @@
 """What a home lab's spec means in addresses, keys, first-boot files and variables."""
 
 import json
+import shutil
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from zave.errors import PreconditionError, SpecError
 from zave.platforms.libvirt_values import (
+    CLOUD_INIT,
+    configuration_inputs,
+    configuration_of,
     nodes_of,
     reservations_of,
     seeds_of,
@@ -23,6 +27,7 @@ from zave.project import Project
 from zave.spec.libvirt import LibvirtSpec
 from zave.spec.load import parse_spec
 
+REGISTRY = "templates/gitops/platform/registry"
 RELEASE = Release("v1.35.9+k3s1", "ab" * 32, "vendor")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmV8zvvz9Dy/0Kf9wJoFoNw3C0nH1mqYxG3XqT5wZ1x me@example"
 
@@ -247,11 +252,52 @@ def test_seeds_are_the_same_each_time() -> None:
 
 def test_mirrors_of_registries_reach_every_node() -> None:
     mirrors = [{"registry": "docker.io", "endpoints": ["https://a.example.org", "http://10.0.0.5:5000"]}]
-    for seed in seeds(spec_of(registry={"mirrors": mirrors})).values():
+    for seed in seeds(spec_of(registry={"kind": "none", "mirrors": mirrors})).values():
         assert yaml.safe_load(files_of(seed)["/etc/rancher/k3s/registries.yaml"]) == {
             "mirrors": {"docker.io": {"endpoint": ["https://a.example.org", "http://10.0.0.5:5000"]}}
         }
-    assert not [s for s in seeds(spec_of()).values() if "/etc/rancher/k3s/registries.yaml" in files_of(s)]
+    bare = seeds(spec_of(registry={"kind": "none"})).values()
+    assert not [seed for seed in bare if "/etc/rancher/k3s/registries.yaml" in files_of(seed)]
+
+
+def mirrors_of(**sections: Any) -> Any:
+    files = configuration_of(Project(), spec_of(**sections), instance="lab")
+    (text,) = {each.get("registries.yaml", "{}") for each in files.values()}
+    return (yaml.safe_load(text) or {}).get("mirrors", {})
+
+
+def test_every_node_finds_the_home_labs_own_registry_on_itself() -> None:
+    own = {"registry.zave.internal": {"endpoint": ["http://127.0.0.1:30500"]}}
+    service = list(yaml.safe_load_all(Project().path(f"{REGISTRY}/deployment.yaml").read_text()))[-1]
+    assert [port["nodePort"] for port in service["spec"]["ports"]] == [30500]
+    assert mirrors_of() == own
+    docker = {"registry": "docker.io", "endpoints": ["https://mirror.example.org"]}
+    assert mirrors_of(registry={"mirrors": [docker]}) == {
+        "docker.io": {"endpoint": ["https://mirror.example.org"]},
+        **own,
+    }
+    # where there is none, and where somebody says where it is
+    assert mirrors_of(gitops={"profile": "none"}) == {}
+    assert mirrors_of(registry={"kind": "harbor"}) == {}
+    elsewhere = {"registry": "registry.zave.internal", "endpoints": ["http://10.0.0.5:5000"]}
+    assert mirrors_of(registry={"mirrors": [elsewhere]}) == {
+        "registry.zave.internal": {"endpoint": ["http://10.0.0.5:5000"]}
+    }
+
+
+def test_only_files_that_are_brought_to_running_machines_make_a_new_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / CLOUD_INIT
+    shutil.copytree(Project().path(CLOUD_INIT), folder)
+
+    def inputs() -> dict[str, Any]:
+        return configuration_inputs(Project(tmp_path), spec_of(), instance="lab")
+
+    before = inputs()
+    for name in ("network-policies.yaml", "install-k3s.sh", "k3s.service.j2"):
+        (folder / "files" / name).write_text("# another\n")
+    assert inputs() == before
+    (folder / "files/audit.yaml").write_text("# another\n")
+    assert inputs() != before
 
 
 def test_with_nfs_the_volumes_of_k3s_itself_are_off() -> None:

@@ -173,6 +173,13 @@ def test_apply_takes_the_saved_plan(terraform: Terraform, runner: PretendedRunne
     ]
 
 
+def test_an_apply_works_on_as_few_things_at_once_as_it_is_told(
+    terraform: Terraform, runner: PretendedRunner
+) -> None:
+    terraform.apply(terraform.plan(), parallelism=1)
+    assert "-parallelism=1" in runner.arguments("apply")[0]
+
+
 @pytest.mark.parametrize("damage", ["changed", "removed"])
 def test_a_plan_file_that_is_not_the_planned_one_is_refused(
     terraform: Terraform, runner: PretendedRunner, damage: str
