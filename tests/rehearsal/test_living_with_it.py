@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rehearsal.lab import Ended, Lab
 
 ENVIRONMENT = """\
@@ -216,3 +215,25 @@ def test_a_snapshot_is_restored_only_on_a_yes(standing_lab: Lab, tmp_path: Path)
     restored = standing_lab.zave("restore", "homelab", str(file), "--rehearse", "--yes")
     assert restored.exit_code == 0, restored.told()
     assert document(standing_lab, "drift", "homelab")["in_sync"] is True
+
+
+def test_a_new_control_plane_becomes_the_former_one_and_has_another_kubeconfig(
+    standing_lab: Lab, tmp_path: Path
+) -> None:
+    file = tmp_path / "lab.snapshot"
+    assert standing_lab.zave("snapshot", "homelab", str(file), "--rehearse").exit_code == 0
+    with standing_lab.world() as world:
+        assert world.lose("libvirt_domain", "zave-homelab-control-plane-1")
+    assert standing_lab.up().exit_code == 0
+    kubeconfig = Path(standing_lab.zave("kubeconfig", "homelab", "--rehearse").stdout.strip())
+    assert kubeconfig.is_file()
+    # off a terminal nobody agrees to it
+    assert standing_lab.zave("restore", "homelab", str(file), "--rehearse").exit_code == 2
+    assert kubeconfig.is_file()
+    restored = standing_lab.zave("restore", "homelab", str(file), "--rehearse", "--yes")
+    assert restored.exit_code == 0, restored.told()
+    assert "its kubeconfig is another one now: zave up homelab fetches it" in restored.stderr
+    assert not kubeconfig.exists()
+    again = standing_lab.up()
+    assert again.exit_code == 0, again.told()
+    assert kubeconfig.is_file()
