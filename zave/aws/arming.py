@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,7 +20,7 @@ from zave.aws.switch import (
     whole_second,
 )
 from zave.clock import Clock, rfc3339
-from zave.errors import PreconditionError
+from zave.errors import PreconditionError, StepFailedError
 from zave.ports import PENDING
 from zave.ports.cloud import Cloud, DestroyerRun, Schedule
 
@@ -36,15 +37,16 @@ _NEW_PROGRAMS = timedelta(days=1)
 class Term:
     """How long an instance is to live, and when people are told of its end.
 
-    `ttl`: seconds from the arming. `warn`: seconds before the expiry. `recorded` is the expiry that is on
-    record of this life, and `latest` the longest that the spec lets it live: they count when an instance
-    that stands has lost its schedule.
+    `ttl`: seconds from the arming. `warn`: seconds before the expiry, of which `email` hears. `recorded` is
+    the expiry that is on record of this life, and `latest` the longest that the spec lets it live: they
+    count when an instance that stands has lost its schedule.
     """
 
     ttl: float
     warn: Sequence[int] = WARN
     recorded: datetime | None = None
     latest: datetime | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ def arm(cloud: Cloud, clock: Clock, *, instance: str, term: Term, bundle: Packed
         board.set_schedule(wanted)
     _require_set(cloud, wanted, keep=lost or before is not None)
     announce(cloud, wanted, term.warn)
+    if term.email is not None:
+        # no part of the proof: who could not be subscribed is told by `status`, and the switch fires
+        with suppress(StepFailedError):
+            board.subscribe(term.email)
     _forget_older_bundles(cloud, wanted)
     _forget_older_programs(cloud, clock)
     return Armed(wanted, proof, kept=before is not None, restored=lost)

@@ -10,7 +10,7 @@ from zave.aws.keys import bundle_key, programs_key
 from zave.aws.locks import RunLock, Worker
 from zave.clock import Clock, rfc3339
 from zave.errors import LockedError, PreconditionError, StepFailedError, UsageError
-from zave.ports.cloud import Cloud, Schedule
+from zave.ports.cloud import Cloud, Machinery, Schedule
 from zave.spec.units import HOUR, MINUTE, format_duration
 
 EVERY = 30
@@ -34,6 +34,7 @@ WarningKind = Literal[
     "expires-soon",
     "expired",
     "unconfirmed",
+    "unsubscribed",
     "machinery",
     "altered",
     "disarmed",
@@ -43,7 +44,7 @@ WarningKind = Literal[
 ]
 
 
-MENDED: frozenset[WarningKind] = frozenset({"altered", "disarmed", "silent"})
+MENDED: frozenset[WarningKind] = frozenset({"altered", "disarmed", "silent", "unsubscribed"})
 """Warnings of what arming the switch once more puts right."""
 
 
@@ -67,10 +68,12 @@ class SwitchStatus:
     warnings: tuple[SwitchWarning, ...]
 
 
-def read_back(cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] = WARN) -> SwitchStatus:
-    """The switch as the cloud has it now; `warn` are seconds before the expiry."""
+def read_back(
+    cloud: Cloud, clock: Clock, *, instance: str, warn: Sequence[int] = WARN, email: str | None = None
+) -> SwitchStatus:
+    """The switch as the cloud has it now; `warn` are seconds before the expiry, `email` hears of it."""
     schedule = cloud.switchboard.schedule(instance)
-    warnings = list(_machinery_warnings(cloud))
+    warnings = list(_machinery_warnings(cloud, instance, email))
     if schedule is None:
         warnings.append(SwitchWarning("disarmed", f"{instance} has no switch: nothing would end it"))
         return SwitchStatus(False, cloud.inventory.source, None, None, tuple(warnings))
@@ -233,16 +236,13 @@ def require_machinery(cloud: Cloud) -> None:
         )
 
 
-def _machinery_warnings(cloud: Cloud) -> Sequence[SwitchWarning]:
+def _machinery_warnings(cloud: Cloud, instance: str, email: str | None) -> Sequence[SwitchWarning]:
     machinery = cloud.switchboard.machinery()
     warnings = [
         SwitchWarning("machinery", f"missing or altered: {part} (zave account setup)")
         for part in machinery.missing
     ]
-    if not machinery.subscription_confirmed:
-        # SNS says nothing to an address that never confirmed
-        text = "the e-mail address for alarms is not confirmed: open the link that AWS sent"
-        warnings.append(SwitchWarning("unconfirmed", text))
+    warnings += _unheard(machinery, instance, email)
     warnings += [
         SwitchWarning("unread", f"could not be looked at with these credentials: {part}")
         for part in machinery.unread
@@ -254,6 +254,22 @@ def _machinery_warnings(cloud: Cloud) -> Sequence[SwitchWarning]:
         )
         warnings.append(SwitchWarning("undelivered", text))
     return warnings
+
+
+def _unheard(machinery: Machinery, instance: str, email: str | None) -> Iterator[SwitchWarning]:
+    """Whether the instance's own address hears of it, not only somebody's; without one, whether anybody's."""
+    if email is not None and "topic for alarms" not in machinery.missing:
+        confirmed = machinery.subscribers.get(email.lower())
+        if confirmed is None:
+            text = f"{email} hears nothing of {instance}: zave up {instance} subscribes it to the alarms"
+            yield SwitchWarning("unsubscribed", text)
+            return
+    else:
+        confirmed = machinery.subscription_confirmed
+    if not confirmed:
+        # SNS says nothing to an address that never confirmed
+        text = f"{email or 'the e-mail address'} for alarms is not confirmed: open the link that AWS sent"
+        yield SwitchWarning("unconfirmed", text)
 
 
 def announce(cloud: Cloud, schedule: Schedule, warn: Sequence[int]) -> None:

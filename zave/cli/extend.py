@@ -54,7 +54,8 @@ def command(
             raise UsageError(f"{instance} has no end: only demos in a cloud have", resolution="zave status")
         before = _move(place, ttl=ttl, until=until, force=force)
         cloud, clock = place.site.tools.cloud, place.site.tools.clock
-        status = read_back(cloud, clock, instance=instance, warn=place.spec.ttl.warn)
+        email = place.spec.notify.email
+        status = read_back(cloud, clock, instance=instance, warn=place.spec.ttl.warn, email=email)
         document = switch_document(
             status, instance=instance, rehearsal=zave.rehearsal, previous=before.first_fire_at
         )

@@ -46,7 +46,8 @@ def look(store: StateStore, tools: Tools, cloud: Cloud, record: InstanceRecord, 
     if record.phase not in STANDING:
         switch: dict[str, Any] = {"armed": False, "source": None, "next_fire_at": None}
         return Live(record, switch, 0.0, cost["spent"]["expected"])
-    status = read_back(cloud, tools.clock, instance=record.name, warn=_warn(record))
+    email = record.spec.get("notify", {}).get("email")
+    status = read_back(cloud, tools.clock, instance=record.name, warn=_warn(record), email=email)
     if status.expires_at is not None and status.expires_at != record.expires_at:
         # another machine moved it: the switch decides, the record follows
         record = replace(record, expires_at=status.expires_at)

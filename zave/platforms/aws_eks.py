@@ -241,6 +241,7 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             beside=infra.planning_ahead,
             warn=tuple(spec.ttl.warn),
             maximum=spec.ttl.maximum,
+            email=spec.notify.email,
         ),
         infra,
         *cluster_steps(

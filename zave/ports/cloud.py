@@ -4,8 +4,8 @@ What exists in the account is an `Inventory` (zave.ports). Simulated by `zave/re
 the boto3 adapters implement the same Protocols.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -123,13 +123,15 @@ class Machinery:
     """The standing parts of the switch. `missing` names parts that are absent or were altered.
 
     `unread` are parts beside the way of a fire that the caller may not look at, each with the reason;
-    `undelivered` is how many fires and warnings could start nothing and wait in the dead-letter queue.
+    `undelivered` is how many fires and warnings could start nothing and wait in the dead-letter queue;
+    `subscribers` are the addresses, in lower case, that the topic tells, each with whether it is confirmed.
     """
 
     missing: tuple[str, ...]
     subscription_confirmed: bool
     unread: tuple[str, ...] = ()
     undelivered: int = 0
+    subscribers: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -165,6 +167,10 @@ class Switchboard(Protocol):
 
         Only the destroyer, or `down` after an empty inventory, does this.
         """
+        ...
+
+    def subscribe(self, email: str) -> None:
+        """Have the topic tell that address as well, once it is confirmed; nothing for one that is there."""
         ...
 
     def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:

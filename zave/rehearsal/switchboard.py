@@ -27,6 +27,7 @@ _PATIENCE = 3
 # virtual seconds after which whoever got the mail of SNS has opened its link: assumed
 _CONFIRMED_AFTER = timedelta(minutes=10)
 _UNDELIVERED = "undelivered"
+_SUBSCRIBER = "subscriber"
 _PROJECT = "aws_codebuild_project"
 _QUEUE = "aws_sqs_queue"
 _GROUP = "aws_scheduler_schedule_group"
@@ -103,20 +104,39 @@ class SimulatedSwitchboard:
         ]
         missing += altered(self._world, standing, told=(*_PARTS, "aws_iam_role"))
         lost = (self._world.get_document(_UNDELIVERED, _QUEUE) or {}).get("count", 0)
-        return Machinery(tuple(sorted(missing)), self._confirmed(standing), undelivered=lost)
+        told = self._subscribers(standing)
+        return Machinery(tuple(sorted(missing)), any(told.values()), undelivered=lost, subscribers=told)
 
     def _standing(self) -> Sequence[Thing]:
         things = [each for each in self._world.things(provider="aws") if each.state == "present"]
         family = Family(things)
         return [thing for thing in things if family.belonging(thing).standing]
 
-    def _confirmed(self, standing: Sequence[Thing]) -> bool:
-        now = self._world.clock.timestamp()
-        return any(
-            thing.type == "aws_sns_topic_subscription"
-            and (thing.created_at + _CONFIRMED_AFTER).timestamp() <= now
+    def _subscribers(self, standing: Sequence[Thing]) -> dict[str, bool]:
+        """Who hears of alarms: Terraform's own subscription, and those that armings added to that topic."""
+        topics = {thing.key for thing in standing if thing.type == _TOPIC}
+        since = {
+            email: datetime.fromtimestamp(each["at"], UTC)
+            for email, each in self._world.documents(_SUBSCRIBER).items()
+            if each["topic"] in topics
+        }
+        since |= {
+            str(thing.attributes.get("endpoint", "")).lower(): thing.created_at
             for thing in standing
-        )
+            if thing.type == "aws_sns_topic_subscription"
+        }
+        now = self._world.clock.timestamp()
+        return {email: (at + _CONFIRMED_AFTER).timestamp() <= now for email, at in since.items()}
+
+    def subscribe(self, email: str) -> None:
+        """Have the topic tell that address as well, once its link was opened."""
+        self._ask("sns", "Subscribe")
+        topic = self._require(_TOPIC, "sns:Subscribe")
+        if email.lower() in self._subscribers(self._standing()):
+            return
+        with self._world.transaction() as ledger:
+            ledger.put_document(_SUBSCRIBER, email.lower(), {"topic": topic.key, "at": ledger.now})
+            ledger.log("subscribe", _TOPIC, email.lower(), detail="simulated: no mail is sent")
 
     def works_from(self) -> str | None:
         """The name of the bucket that the destroyer's project reads; None where there is no project."""
@@ -227,7 +247,9 @@ class SimulatedSwitchboard:
 
     def send_warning(self, warning: Fire) -> None:
         """What SNS would mail; no mail is sent, and without a confirmed address none would be."""
-        heard = "mailed" if self._confirmed(self._standing()) else "nobody confirmed the address"
+        heard = (
+            "mailed" if any(self._subscribers(self._standing()).values()) else "nobody confirmed the address"
+        )
         with self._world.transaction() as ledger:
             document = ledger.document(_WARNINGS, warning.instance)
             if document is None:

@@ -25,7 +25,7 @@ class TtlSwitch:
     """Arms the instance's schedule. `ttl`: seconds from the first arming; a rerun keeps the expiry.
 
     `beside` is what can be done while the proof runs. `warn`: seconds before the expiry, for mails.
-    `maximum`: seconds that the spec lets an instance live at most, from its creation.
+    `email` hears of it. `maximum`: seconds that the spec lets an instance live at most, from its creation.
     """
 
     site: Site
@@ -38,6 +38,7 @@ class TtlSwitch:
     beside: Callable[[StepRun], AbstractContextManager[None]]
     warn: tuple[int, ...] = WARN
     maximum: float | None = None
+    email: str | None = None
     name: str = "ttl-switch"
     needs: tuple[str, ...] = ("state-backend", "render")
 
@@ -52,7 +53,9 @@ class TtlSwitch:
             return Probe(False, "the switch is gone")
         if schedule.bundle_sha256 != outputs.get("bundle_sha256"):
             return Probe(False, "the switch was altered: it runs another bundle than was proven")
-        status = read_back(self.cloud, self.site.tools.clock, instance=self.site.instance, warn=self.warn)
+        status = read_back(
+            self.cloud, self.site.tools.clock, instance=self.site.instance, warn=self.warn, email=self.email
+        )
         # one judgement for both: what `status` calls not armed must not be called up to date
         broken = [warning.text for warning in status.warnings if warning.kind in MENDED]
         return Probe(not broken, f"the switch was altered: {broken[0]}" if broken else "")
@@ -89,9 +92,9 @@ class TtlSwitch:
     def _term(self) -> Term:
         record = self.site.store.instance(self.site.instance)
         if record is None:
-            return Term(self.ttl, self.warn)
+            return Term(self.ttl, self.warn, email=self.email)
         latest = None if self.maximum is None else record.created_at + timedelta(seconds=self.maximum)
-        return Term(self.ttl, self.warn, recorded=record.expires_at, latest=latest)
+        return Term(self.ttl, self.warn, recorded=record.expires_at, latest=latest, email=self.email)
 
     def _pack(self, run: StepRun) -> Packed:
         root = self.site.folder.terraform

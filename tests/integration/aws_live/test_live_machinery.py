@@ -397,6 +397,22 @@ def test_an_address_that_did_not_confirm_hears_nothing(cloud: LiveCloud, server:
     assert not machinery.subscription_confirmed
 
 
+def test_each_address_is_known_by_itself_and_subscribed_once(
+    cloud: LiveCloud, api: Api, server: MotoServer
+) -> None:
+    board = cloud.switchboard
+    assert board.machinery().subscribers == {"alarms@example.org": True}
+    for _ in range(2):
+        board.subscribe("Me@example.org")
+    assert server.calls().count("sns:Subscribe") == 2  # the account's own is one
+    assert board.machinery().subscribers == {"alarms@example.org": True, "me@example.org": True}
+    # one that waits gets no second link
+    server.answer("sns:ListSubscriptionsByTopic", _PENDING)
+    assert board.machinery().subscribers == {"alarms@example.org": False}
+    board.subscribe("alarms@example.org")
+    assert server.calls().count("sns:Subscribe") == 2
+
+
 def test_a_topic_without_addresses_is_heard_by_nobody(cloud: LiveCloud, api: Api) -> None:
     for each in api.call("sns", "list_subscriptions")["Subscriptions"]:
         api.call("sns", "unsubscribe", SubscriptionArn=each["SubscriptionArn"])

@@ -230,6 +230,14 @@ class TwinSwitchboard(FakeSwitchboard):
         same("schedules", *found)
         return found[0]
 
+    def subscribe(self, email: str) -> None:
+        super().subscribe(email)
+        both(
+            f"subscribe {email}",
+            lambda: self.live.subscribe(email),
+            lambda: self.rehearsed.switchboard.subscribe(email),
+        )
+
     def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
         super().warn(instance, moments=moments, text=text)
         both(

@@ -168,6 +168,8 @@ class FakeSwitchboard:
         self._tick = tick
         self.missing: tuple[str, ...] = ()
         self.confirmed = True
+        # whoever set the account up, and who was subscribed since
+        self.subscribed = {"alarms@example.org": True}
         self.set: dict[str, Schedule] = {}
         self.mails: dict[str, list[datetime]] = {}
         self.started: list[DestroyerRun] = []
@@ -175,7 +177,8 @@ class FakeSwitchboard:
         self._clock = clock
 
     def machinery(self) -> Machinery:
-        return Machinery(self.missing, self.confirmed)
+        told = {email: known and self.confirmed for email, known in self.subscribed.items()}
+        return Machinery(self.missing, any(told.values()), subscribers=told)
 
     def works_from(self) -> str | None:
         return FakeBucket.name
@@ -195,6 +198,10 @@ class FakeSwitchboard:
         self._tick()
         self.mails.pop(instance, None)
         self.set.pop(instance, None)
+
+    def subscribe(self, email: str) -> None:
+        self._tick()
+        self.subscribed.setdefault(email.lower(), False)
 
     def warn(self, instance: str, *, moments: Sequence[datetime], text: str) -> None:
         self._tick()

@@ -9,6 +9,7 @@ from tests.unit.aws.memory import Account
 from zave.aws.arming import Armed, Term, arm
 from zave.aws.locks import Worker
 from zave.aws.switch import Extension, extend, read_back
+from zave.errors import StepFailedError
 from zave.spec.units import HOUR
 
 WORKER = Worker("extend-1", "up", "here:/state")
@@ -54,6 +55,43 @@ def test_a_mail_that_will_not_come_is_told(account: Account, armed: Callable[...
 def test_a_mail_whose_moment_is_past_is_not_missed(account: Account, armed: Callable[..., Armed]) -> None:
     armed(hours=5)  # less than the six hours of the first warning
     assert silences(account) == []
+
+
+# who hears of it
+
+
+def _told(account: Account, email: str | None) -> dict[str, str]:
+    status = read_back(account, account.clock, instance="demo", email=email)
+    assert status.armed
+    return {warning.kind: warning.text for warning in status.warnings}
+
+
+def test_arming_subscribes_the_instances_own_address(account: Account) -> None:
+    bundle, term = account.packed("demo"), Term(48 * HOUR, email="Me@example.org")
+    arm(account, account.clock, instance="demo", term=term, bundle=bundle)
+    assert account.switchboard.subscribed == {"alarms@example.org": True, "me@example.org": False}
+    # that somebody else confirmed his address says nothing of this one
+    assert "Me@example.org for alarms is not confirmed" in _told(account, "Me@example.org")["unconfirmed"]
+    account.switchboard.subscribed["me@example.org"] = True
+    assert _told(account, "Me@example.org") == {}
+
+
+def test_an_address_that_is_not_subscribed_is_told(account: Account, armed: Callable[..., Armed]) -> None:
+    armed()
+    assert "zave up demo subscribes it" in _told(account, "me@example.org")["unsubscribed"]
+    assert _told(account, "ALARMS@example.org") == {}
+
+
+def test_an_address_that_cannot_be_subscribed_does_not_keep_the_switch_from_being_armed(
+    account: Account,
+) -> None:
+    def refused(email: str) -> None:
+        raise StepFailedError("AWS refused sns:subscribe")
+
+    account.switchboard.subscribe = refused  # type: ignore[method-assign]
+    bundle, term = account.packed("demo"), Term(48 * HOUR, email="me@example.org")
+    arm(account, account.clock, instance="demo", term=term, bundle=bundle)
+    assert "unsubscribed" in _told(account, "me@example.org")
 
 
 def test_they_go_with_the_switch(account: Account, armed: Callable[..., Armed]) -> None:

@@ -51,12 +51,14 @@ def _step(account: Account, *, record: Any = None) -> TtlSwitch:
         ttl=48 * HOUR,
         beside=lambda run: nullcontext(),
         maximum=7 * DAY,
+        email="alarms@example.org",
     )
 
 
 def _armed(account: Account) -> dict[str, Any]:
     bundle = account.packed("demo")
-    found = arm(account, account.clock, instance="demo", term=Term(48 * HOUR), bundle=bundle)
+    term = Term(48 * HOUR, email="alarms@example.org")
+    found = arm(account, account.clock, instance="demo", term=term, bundle=bundle)
     return {"bundle_sha256": found.schedule.bundle_sha256}
 
 
@@ -83,6 +85,7 @@ def _set(**changes: Any) -> Change:
         (_set(programs="account/programs-x.tar.gz", programs_sha256="y"), "its programs"),
         (_set(bundle_sha256="0" * 64), "another bundle"),
         (lambda account, schedule: account.switchboard.mails.clear(), "no mail will announce"),
+        (lambda account, schedule: account.switchboard.subscribed.clear(), "hears nothing of demo"),
         (lambda account, schedule: account.switchboard.set.clear(), "the switch is gone"),
     ],
 )
@@ -96,7 +99,7 @@ def test_a_switch_that_is_broken_is_armed_again(change: Change, reason: str, acc
     assert _armed(account) == outputs
     assert account.switchboard.set == {"demo": before}
     assert _step(account).probe(outputs).ok
-    assert read_back(account, account.clock, instance="demo").warnings == ()
+    assert read_back(account, account.clock, instance="demo").armed
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from zave.aws.live.machinery_rights import look_at_boundary, look_at_role
 from zave.aws.live.made import Made, read_made
 from zave.aws.live.parts import Parts
 from zave.ports.cloud import Machinery
+from zave.text import clean
 
 # of some thirty calls: most are two after another
 _AT_ONCE = 16
@@ -50,7 +51,7 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = [pool.submit(_found, look, api, parts, made) for look in looks]
         beside = {name: pool.submit(_found, look, api, parts, made) for name, look in _BESIDE.items()}
-        confirmed = pool.submit(_confirmed, api, parts)
+        heard = pool.submit(subscribers, api, parts)
         waiting = pool.submit(_undelivered, api, parts)
         missing = [name for each in found for name in each.result()]
         for name, each in beside.items():
@@ -58,8 +59,9 @@ def read_machinery(api: Api, parts: Parts) -> Machinery:
                 missing += each.result()
             except RefusedError as error:
                 unread.append(f"{name} ({error.code})")
+        told = heard.result()
         return Machinery(
-            tuple(sorted(set(missing))), confirmed.result(), tuple(sorted(unread)), waiting.result()
+            tuple(sorted(set(missing))), any(told.values()), tuple(sorted(unread)), waiting.result(), told
         )
 
 
@@ -252,16 +254,18 @@ def _subscribers(
     return [each for page in pages for each in page.get("Subscribers", ())]
 
 
-def _confirmed(api: Api, parts: Parts) -> bool:
-    """Whether anybody hears of alarms: SNS says nothing to an address that never confirmed."""
+def subscribers(api: Api, parts: Parts) -> Mapping[str, bool]:
+    """Who hears of alarms, and whether it is confirmed: SNS says nothing to an address that is not."""
     try:
         pages = list(api.pages("sns", "list_subscriptions_by_topic", TopicArn=parts.topic_arn))
     except RefusedError as error:
         if error.code in ABSENT:
-            return False
+            return {}
         raise
-    arns = [each["SubscriptionArn"] for page in pages for each in page.get("Subscriptions", ())]
-    return any(_is_confirmed(api, arn) for arn in arns)
+    found = [each for page in pages for each in page.get("Subscriptions", ())]
+    return {
+        clean(str(each["Endpoint"])).lower(): _is_confirmed(api, each["SubscriptionArn"]) for each in found
+    }
 
 
 def _is_confirmed(api: Api, arn: str) -> bool:

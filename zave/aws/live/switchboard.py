@@ -7,7 +7,7 @@ from typing import Any
 
 from zave.aws.live.api import Api, RefusedError
 from zave.aws.live.builds import Builds
-from zave.aws.live.machinery import read_machinery, told_bucket
+from zave.aws.live.machinery import read_machinery, subscribers, told_bucket
 from zave.aws.live.parts import Parts
 from zave.aws.live.switchboard_schedule import document, schedule_of, warning_document
 from zave.clock import Clock
@@ -90,6 +90,13 @@ class SchedulerSwitchboard:
             for name in self._warnings(instance):
                 self._remove(name)
         self._remove(instance)
+
+    def subscribe(self, email: str) -> None:
+        """Have the topic tell that address as well; AWS mails it a link that confirms it."""
+        # not again for one that waits: it would get another link at every arming
+        if email.lower() not in subscribers(self._api, self._parts):
+            topic = self._parts.topic_arn
+            self._api.call("sns", "subscribe", TopicArn=topic, Protocol="email", Endpoint=email)
 
     # warnings: schedules of their own, which fire once and are gone
 

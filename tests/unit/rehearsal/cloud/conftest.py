@@ -112,6 +112,7 @@ class Account:
             instance=None,
             tags_all={},
             topic_arn=topic.attributes["arn"],
+            endpoint="alarms@example.org",
         )
 
     def of(self, type_: str) -> list[Thing]:
