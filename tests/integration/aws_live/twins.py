@@ -161,10 +161,10 @@ class TwinBucket(FakeBucket):
         return found
 
     def differences(self) -> Iterator[str]:
-        """Keys whose contents differ."""
+        """Keys whose contents differ; what `account setup` left is each account's own."""
         rehearsed = self._rehearsed.bucket
         stored = (each.key for bucket in (self.live, rehearsed) for each in bucket.list(""))
-        for key in {*self.objects, *stored}:
+        for key in {*self.objects, *stored} - {ACCOUNT_STATE}:
             if not self.objects.get(key, (None,))[0] == self.live.get(key) == rehearsed.get(key):
                 yield key
 
@@ -313,10 +313,6 @@ class TwinAccount(Account):
         live = S3Bucket(api, name=PARTS.bucket, account=ACCOUNT)
         rehearsed = Rehearsed(self.folder, self.clock)
         self.stored = TwinBucket(live, rehearsed, self.clock, self.tick)
-        # what `account setup` left there
-        content = live.get(ACCOUNT_STATE) or b""
-        dict.__setitem__(self.stored.objects, ACCOUNT_STATE, (content, self.clock.now()))
-        rehearsed.bucket.put(ACCOUNT_STATE, content)
         self.switchboard = TwinSwitchboard(cloud.switchboard, rehearsed, server, self.clock, self.tick)
 
     def differences(self) -> list[str]:
