@@ -26,7 +26,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ class KubeApiserver:
     etcd: str
     port: int
     store: "subprocess.Popen[bytes]" = field(repr=False)
+    arguments: Sequence[str] = ()
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -165,7 +166,8 @@ class KubeApiserver:
             # written before the answer is given: a kill loses nothing
             "audit-log-mode": "blocking",
         }
-        argv = [str(self.program), *(f"--{name}={value}" for name, value in options.items())]
+        # of an option that is there twice the last one counts
+        argv = [str(self.program), *(f"--{name}={value}" for name, value in options.items()), *self.arguments]
         self._process = _process(argv, log=self.folder / "apiserver.log")
         _until(self._is_ready, self._process, log=self.folder / "apiserver.log")
         self._write_kubeconfig()
@@ -249,8 +251,8 @@ class KubeApiserver:
 
 
 @contextlib.contextmanager
-def kube_apiserver(folder: Path) -> Iterator[KubeApiserver]:
-    """A server that is ready, with an empty etcd; all it keeps is in `folder`."""
+def kube_apiserver(folder: Path, *, arguments: Sequence[str] = ()) -> Iterator[KubeApiserver]:
+    """A server that is ready, with an empty etcd; all it keeps is in `folder`. `arguments` are its own."""
     program = kube_apiserver_program()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokens").write_text(f'{_TOKEN},administrator,1,"system:masters"\n')
@@ -264,7 +266,7 @@ def kube_apiserver(folder: Path) -> Iterator[KubeApiserver]:
     argv += ["--advertise-client-urls", etcd, "--listen-peer-urls", url, "--unsafe-no-fsync"]
     argv += ["--initial-advertise-peer-urls", url, "--initial-cluster", f"default={url}"]
     store = _process(argv, log=folder / "etcd.log")
-    server = KubeApiserver(program, folder, etcd, own, store)
+    server = KubeApiserver(program, folder, etcd, own, store, arguments)
     try:
         _until(lambda: _is_healthy(etcd), store, log=folder / "etcd.log")
         server.start()
