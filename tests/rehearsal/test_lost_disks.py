@@ -176,7 +176,7 @@ def test_with_yes_each_disk_that_goes_is_told(standing: Lab, project: Path) -> N
     assert not disks(standing) & before
 
 
-def test_a_machine_that_was_lost_is_made_again_without_a_word_of_loss(standing: Lab, project: Path) -> None:
+def test_a_machine_that_is_gone_is_made_again_without_a_word_of_loss(standing: Lab, project: Path) -> None:
     standing.zave("rehearse", "lose", "libvirt_domain", "zave-homelab-worker-1")
     disk = next(name for name in disks(standing) if name.startswith("zave-homelab-worker-1-"))
     standing.zave("rehearse", "lose", "libvirt_volume", disk)
