@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,18 @@ def test_what_is_made_after_the_receipt_is_found_and_taken_down(demo_lab: AwsLab
     _make_again(demo_lab, network)
     (document,) = demo_lab.ok("status", "--others").documents
     assert [each["name"] for each in document["unrecorded"]] == [INSTANCE]
+
+
+def test_roles_of_a_demo_of_the_same_name_in_another_region_are_nothing_that_stands_again(
+    demo_lab: AwsLab,
+) -> None:
+    """IAM is one for all regions: what the account shows there may be another life's."""
+    role = next(part for part in demo_lab.parts() if part.type == "aws_iam_role")
+    demo_lab.ok("rehearse", "advance", "50h")
+    tags = {**role.attributes["tags_all"], "zave:creation": "2026-01-02T03:04:05.678Z"}
+    _make_again(demo_lab, replace(role, attributes={**role.attributes, "tags": tags, "tags_all": tags}))
+    assert [part.name for part in demo_lab.parts()] == [role.name]
+    assert demo_lab.status()["phase"] == "destroyed"
 
 
 def _assert_nothing_of_the_users_did_it(events: Any, advancing: int) -> None:

@@ -23,6 +23,8 @@ def forget_rehearsals(directory: StateDirectory) -> None:
 
     if directory.root == directory.base:
         raise ValueError("only rehearsals may be forgotten")
+    if not directory.root.exists():
+        return  # nothing was ever rehearsed
     folders = [entry for entry in directory.instances.glob("*") if entry.is_dir() and not entry.is_symlink()]
     me = Holder.here(command="rehearse reset", run_id="", since=SystemClock().now())
     with ExitStack() as locks:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from zave.aws.keys import receipt_prefix
+from zave.aws.lives import lives_elsewhere
 from zave.aws.sweep import belongs
 from zave.clock import from_rfc3339, rfc3339
 from zave.cost.ledger import settle
@@ -41,7 +42,9 @@ def learn(store: StateStore, cloud: Cloud, record: InstanceRecord) -> tuple[Inst
     if not gone:
         return record, ()
     at = from_rfc3339(receipts[-1]["at"])
-    left = [i for i in cloud.inventory.items() if belongs(i, record.name) and i.state != PENDING]
+    items = cloud.inventory.items()
+    elsewhere = lives_elsewhere(items, record.name, creation=rfc3339(record.created_at))
+    left = [i for i in items if belongs(i, record.name, baseline=elsewhere) and i.state != PENDING]
     if not left:
         return _destroyed(store, record, at=at), ()
     if fresh:

@@ -116,6 +116,13 @@ def test_reset_forgets_rehearsals_and_nothing_else(
     assert [each["name"] for each in zave("status", "--json").document["environments"]] == ["lab"]
 
 
+def test_reset_where_nothing_was_ever_rehearsed_has_nothing_to_forget(
+    zave: Zave, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAVE_STATE_DIR", str(state / "new"))
+    assert zave("rehearse", "reset", "--yes").status == 0
+
+
 def test_reset_waits_for_nobody_and_harms_no_run(zave: Zave, directory: StateDirectory, world: World) -> None:
     record(directory)
     lock = InstanceLock(directory.instance("lab").lock)
