@@ -113,7 +113,9 @@ class AwsDrill(Drill):
             raise DrillError(f"at some moment there were too many of {dict(twice)}")
 
     def _status(self) -> list[dict[str, Any]]:
-        environments: list[dict[str, Any]] = json.loads(self.run("status", self.instance))["environments"]
+        # 6: past its end
+        output = self.run("status", self.instance, expected=(0, 6))
+        environments: list[dict[str, Any]] = json.loads(output)["environments"]
         return environments
 
     def _expire(self) -> None:

@@ -278,7 +278,8 @@ class Drill:
 
     def recorded(self) -> bool:
         """Whether the record knows the instance."""
-        status = json.loads(self.run("status"))
+        # 6: past its end
+        status = json.loads(self.run("status", expected=(0, 6)))
         return any(each["name"] == self.instance for each in status["environments"])
 
     def check_everything_known(self) -> None:

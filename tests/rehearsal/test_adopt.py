@@ -157,7 +157,7 @@ def test_credentials_of_another_account_are_refused(demo_lab: AwsLab, tmp_path: 
     file.write_text(file.read_text().replace("123456789012", "999999999999"))
     refused = adopt(demo_lab, INSTANCE, "--new-record", "--project", str(project))
     assert refused.exit_code == 5, refused.told()
-    assert "account 123456789012" in refused.stdout
+    assert "account 999999999999" in refused.stdout
     assert recorded(demo_lab) == []
 
 
