@@ -269,7 +269,8 @@ class Drill:
             # killed before it recorded anything: there is nothing to take down, and zave says so (exit 2)
             if self.standing():
                 raise DrillError("something stands although nothing was ever recorded")
-            command = kill.command
+            beginnings = self.makes - self.needs
+            command = kill.command if kill.command in beginnings else next(iter(beginnings))
         began = time.monotonic()
         self.run(*self.words(command))
         seconds = time.monotonic() - began
