@@ -95,3 +95,25 @@ def test_yes_on_the_terminal_goes_on(answer: bytes) -> None:
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yep\n", b"\x04"])
 def test_anything_else_declines(answer: bytes) -> None:
     assert ask_on_a_terminal(answer)[0] == DeclinedError.exit_code
+
+
+class ClosedWhileAsked:
+    """A terminal that is closed while its answer is waited for, seen a moment later: nothing to read."""
+
+    def __init__(self) -> None:
+        self.master, slave = pty.openpty()
+        self.slave = os.fdopen(slave)
+
+    def isatty(self) -> bool:
+        return self.slave.isatty()
+
+    def readline(self) -> str:
+        os.close(self.master)
+        return self.slave.readline()
+
+
+def test_a_terminal_that_is_gone_when_its_answer_is_read_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = ClosedWhileAsked()
+    monkeypatch.setattr(sys, "stdin", terminal)
+    with pytest.raises(KeyboardInterrupt), terminal.slave:
+        confirm("Destroy?", yes=False, no_input=False)
