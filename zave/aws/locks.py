@@ -85,19 +85,18 @@ def _silently(_text: str) -> None:
 class RunLock:
     """The lock of one instance. `clock` should be the cloud's time, or close to it.
 
-    A holder counts as dead when it was not heard of for `stale_after` seconds, when it has the same
+    A holder counts as dead when it was not heard of for `STALE_AFTER`, when it has the same
     origin (the local lock has shown that no other zave works there), or when `dead` knows better.
     `say` is told, once, that the cloud does not take heartbeats.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one fact of who wants the lock, and how long for
+    def __init__(
         self,
         bucket: Bucket,
         clock: Clock,
         *,
         instance: str,
         worker: Worker,
-        stale_after: float = STALE_AFTER,
         dead: Callable[[Holding], bool] = _never,
         say: Callable[[str], None] = _silently,
     ) -> None:
@@ -105,7 +104,6 @@ class RunLock:
         self._clock = clock
         self._instance = instance
         self._worker = worker
-        self._stale_after = stale_after
         self._dead = dead
         self._say = say
         self._held: Holding | None = None
@@ -133,7 +131,7 @@ class RunLock:
         """Whether `holding` may still work."""
         if holding.origin == self._worker.origin or self._dead(holding):
             return False
-        return (self._clock.now() - holding.heartbeat).total_seconds() < self._stale_after
+        return (self._clock.now() - holding.heartbeat).total_seconds() < STALE_AFTER
 
     def acquire(self) -> None:
         """Take the lock. Raises LockedError, naming the holder, when somebody alive has it."""
@@ -177,7 +175,7 @@ class RunLock:
             self._show_life(held, now)
             self._told = False
         except (PreconditionError, StepFailedError) as error:
-            if (now - held.heartbeat).total_seconds() >= self._stale_after * _PATIENCE:
+            if (now - held.heartbeat).total_seconds() >= STALE_AFTER * _PATIENCE:
                 raise
             if not self._told:
                 self._told = True
@@ -228,7 +226,7 @@ class RunLock:
             details=holding.describe(),
             where=f"{self._bucket.name}/{run_lock_key(self._instance)}",
             resolution="wait for it; one that died is passed over "
-            f"{self._stale_after / 60:.0f} minutes after it was last heard of",
+            f"{STALE_AFTER / 60:.0f} minutes after it was last heard of",
         )
 
     def _lost(self, current: Holding | None) -> LockedError:

@@ -4,16 +4,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zave.aws.lives import of_all_regions
 from zave.cost.rates import Rates
 from zave.errors import PreconditionError, StepFailedError, ZaveError
 from zave.ports import PENDING, Artifact, Inventory, Item
-from zave.state.records import ResourceRecord
+from zave.state.records import InstanceRecord, ResourceRecord
 from zave.state.store import StateStore
 from zave.text import clean
 
 # every object that zave's modules name begins so: how the sweep knows what no record knows
 PREFIX = "zave-"
-_OF_ALL_REGIONS = "aws_iam_"
 _ENDED = ("destroyed", "absent")
 # where a teardown that has begun may have left its instance
 _ENDING = ("destroying", "failed", "expired")
@@ -92,30 +92,23 @@ def sweep(
     said it had destroyed. Roles alone are unclear: their demo may live in a region that nobody looked at.
     Who names an instance on record means its roles, too.
     """
-    owners: dict[tuple[str, str], tuple[str, bool]] = {}
     alive: dict[str, bool] = dict.fromkeys(armed, True)
     records = [
         record for record in store.instances() if record.phase not in _ENDED or record.name not in alive
     ]
+    alive |= {record.name: record.phase not in _ENDED for record in records}
     # an instance whose teardown has begun, and was not refused, wants nothing any more
     going = {
         each.name for each in records if each.phase in _ENDING and store.fact(each.name, GOING) is not None
     }
-    for record in records:
-        alive[record.name] = record.phase not in _ENDED
-        for resource in store.resources(record.name):
-            # what Terraform said it destroyed is not expected, even while the rest of it stands
-            wanted = alive[record.name] and record.name not in going and resource.state != "gone"
-            if (resource.type, resource.name) not in owners or wanted:
-                owners[resource.type, resource.name] = record.name, wanted
+    wanting = {name for name, lives in alive.items() if lives} - going
+    owners = _owners_on_record(store, records, wanting=wanting)
     expected: list[Item] = []
     leaks: list[tuple[Item, str | None]] = []
     for item in items:
         if item.standing or item.state == PENDING:
             continue
-        marked = item.owner or ""
-        standing_owner = alive.get(marked, False) and marked not in going
-        owner, wanted = owners.get((item.type, item.name), (item.owner, standing_owner))
+        owner, wanted = owners.get((item.type, item.name), (item.owner, item.owner in wanting))
         if owner is None:
             if item.name.startswith(PREFIX) and instance in (None, _named_after(item, alive)):
                 leaks.append((item, None))
@@ -135,6 +128,20 @@ def sweep(
     )
 
 
+def _owners_on_record(
+    store: StateStore, records: Sequence[InstanceRecord], *, wanting: Collection[str]
+) -> dict[tuple[str, str], tuple[str, bool]]:
+    """Type and name of each recorded resource -> whose it is, and whether its owner still wants it."""
+    owners: dict[tuple[str, str], tuple[str, bool]] = {}
+    for record in records:
+        for resource in store.resources(record.name):
+            # what Terraform said it destroyed is not expected, even while the rest of it stands
+            wanted = record.name in wanting and resource.state != "gone"
+            if (resource.type, resource.name) not in owners or wanted:
+                owners[resource.type, resource.name] = record.name, wanted
+    return owners
+
+
 def _may_live_elsewhere(
     leaks: Sequence[tuple[Item, str | None]], *, known: Collection[str], leaked: Collection[Item]
 ) -> list[Item]:
@@ -142,15 +149,13 @@ def _may_live_elsewhere(
 
     Not those of an instance that is `known`, or that left something else as well.
     """
-    regional = {owner for item, owner in leaks if not item.type.startswith(_OF_ALL_REGIONS)}
+    regional = {owner for item, owner in leaks if not of_all_regions(item)}
     owners = {*known, *regional} - {None}
     before = {(item.type, item.id) for item in leaked}
     return [
         item
         for item, owner in leaks
-        if item.type.startswith(_OF_ALL_REGIONS)
-        and owner not in owners
-        and (item.type, item.id) not in before
+        if of_all_regions(item) and owner not in owners and (item.type, item.id) not in before
     ]
 
 
@@ -235,7 +240,7 @@ def _everywhere(item: Item) -> tuple[str, str, str] | None:
 
     The ARN alone does not tell things apart: a rule's target has that of what it points to.
     """
-    arn = "" if item.type.startswith(_OF_ALL_REGIONS) else item.attributes.get("arn")
+    arn = "" if of_all_regions(item) else item.attributes.get("arn")
     return None if arn is None else (item.type, item.id, arn)
 
 
@@ -271,7 +276,7 @@ class Everywhere:
         A role is every region's: the switch that it lives for may be in the one that did not answer.
         """
         silent = any(each.account for each in self.unanswered)
-        return [item for item in items if not (silent and item.type.startswith(_OF_ALL_REGIONS))]
+        return [item for item in items if not (silent and of_all_regions(item))]
 
     def delete(self, items: Sequence[Item]) -> list[tuple[Item, str]]:
         """Delete each where it is; return those that stay, with the reason.

@@ -230,19 +230,7 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             ),
         ),
         Render(project=site.project, root=root, destination=site.folder.terraform),
-        TtlSwitch(
-            site=site,
-            cloud=cloud,
-            root=root,
-            variables=demo.variables,
-            facts=demo.facts,
-            spec=document,
-            ttl=demo.ttl,
-            beside=infra.planning_ahead,
-            warn=tuple(spec.ttl.warn),
-            maximum=spec.ttl.maximum,
-            email=spec.notify.email,
-        ),
+        _switch(demo, cloud, root, beside=infra),
         infra,
         *cluster_steps(
             site,
@@ -252,6 +240,23 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
         ),
     ]
     return Blueprint(steps, root, demo.variables, tree)
+
+
+def _switch(demo: _Demo, cloud: Cloud, root: RootTemplate, *, beside: Infra) -> TtlSwitch:
+    """The step that arms and proves the switch, while Terraform plans `beside` it."""
+    return TtlSwitch(
+        site=demo.site,
+        cloud=cloud,
+        root=root,
+        variables=demo.variables,
+        facts=demo.facts,
+        spec=spec_document(demo.spec),
+        ttl=demo.ttl,
+        beside=beside.planning_ahead,
+        warn=tuple(demo.spec.ttl.warn),
+        maximum=demo.spec.ttl.maximum,
+        email=demo.spec.notify.email,
+    )
 
 
 def _tree(demo: _Demo) -> GitOpsTree | None:
