@@ -39,7 +39,7 @@ def base(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Builder:
-    """`zave build-image` with a state directory of the test's own."""
+    """`zave build-image` with a state directory of the test's own, outside of any project."""
 
     state: Path
 
@@ -47,7 +47,9 @@ class Builder:
         """Let a zave begin."""
         command = [sys.executable, "-m", "zave", "build-image", "--base", BASE, "-o", "json", *arguments]
         environment = {**os.environ, "ZAVE_STATE_DIR": str(self.state)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=environment, cwd=self.state.parent, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, *arguments: str | Path) -> list[dict[str, Any]]:
         """A zave that must succeed, and what it told."""

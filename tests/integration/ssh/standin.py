@@ -2,15 +2,12 @@
 """What stands in for sudo, systemctl, k3s and journalctl on a machine that is only a folder, $GUEST.
 
 Reached through a real sshd. $CLUSTER is what all machines share: the nodes and the cluster's CA.
+It is started many hundred times: what only few of its words need is imported there.
 """
 
-import hashlib
 import json
 import os
 import re
-import shutil
-import signal
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -33,6 +30,8 @@ def sudo(words: list[str]) -> None:
     if (GUEST / "no-sudo").exists():
         sys.exit("sudo: a password is required")
     if (GUEST / "cut").exists() and "read -r server" in words[4]:
+        import signal
+
         os.read(0, 20)
         os.kill(os.getppid(), signal.SIGKILL)
         sys.exit(1)
@@ -69,6 +68,8 @@ def settings() -> dict[str, str]:
 
 def authority_of(joined: str | None, token: str) -> Path:
     """The CA of the cluster that this server begins or joins."""
+    import hashlib
+
     authority = SERVER / "tls/server-ca.crt"
     if joined is None:
         if not authority.exists():
@@ -92,6 +93,8 @@ def authority_of(joined: str | None, token: str) -> Path:
 
 def put_data(configured: dict[str, str]) -> None:
     """The datastore, as k3s has it: etcd wins, SQLite is converted with `cluster-init`."""
+    import sqlite3
+
     db, etcd = SERVER / "db", SERVER / "db/etcd"
     if configured.get("cluster-init") == "true" and not etcd.exists():
         etcd.mkdir()
@@ -104,6 +107,9 @@ def put_data(configured: dict[str, str]) -> None:
 
 
 def start() -> None:
+    import hashlib
+    import sqlite3
+
     install()
     token = (GUEST / "etc/rancher/k3s/token").read_text().strip()
     configured = settings()
@@ -247,6 +253,8 @@ def k3s(words: list[str]) -> None:
     elif words[0] == "kubectl":
         kubectl(words[1:])
     elif words[:2] == ["etcd-snapshot", "save"]:
+        import sqlite3
+
         note("etcd-snapshot")
         sqlite3.connect(SERVER / "db/etcd/data").execute("select * from kine")
         Path(words[words.index("--etcd-snapshot-dir") + 1], "zave-lab-1").write_bytes(
@@ -257,6 +265,8 @@ def k3s(words: list[str]) -> None:
 
 
 def reset(words: list[str]) -> None:
+    import shutil
+
     note("cluster-reset")
     if "server" in settings():
         sys.exit(
