@@ -78,7 +78,8 @@ $(venv)/.libvirt: $(venv)/.dev | system
 	@touch $@
 
 test: $(venv)/.libvirt $(venv)/.compiled  ## run the tests, two at a time (ARGS goes to pytest)
-	@$(bin)/pytest -n 2 -m "not machine" $(ARGS)
+	@# who has nothing left takes from the other: one test waits for its machine as long as hundreds take
+	@$(bin)/pytest -n 2 --dist worksteal -m "not machine" $(ARGS)
 	@# after the others, which it would starve; 5: none of what ARGS names is such a test
 	@$(bin)/pytest -m machine $(ARGS) || test $$? -eq 5
 

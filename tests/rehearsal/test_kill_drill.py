@@ -1,4 +1,4 @@
-"""The kill drill in small; `make drill` runs all of it, CI sets ZAVE_DRILL_COUNT=25."""
+"""The kill drill in small; `make drill` runs all of it, CI sets ZAVE_DRILL_COUNT=15."""
 
 import os
 import subprocess

@@ -1,6 +1,7 @@
 """An image built for real: Debian's Packer and QEMU without KVM, all scripts, Lynis in the machine.
 
-One test, because the build takes minutes and everything that is asked of the image can be asked at once.
+One test, because the build takes minutes and everything that is asked of the image can be asked at once. It
+mostly waits for its machine, which needs one processor: so it runs beside the others.
 """
 
 import json
@@ -19,8 +20,6 @@ import pytest
 from tests.system.debian_image import UnavailableError, debian_image, mounted
 from tests.system.processes import command_lines
 from zave.images.store import Store, StoredImage
-
-pytestmark = pytest.mark.machine
 
 BASE = "debian-12"
 GIB = 1 << 30
