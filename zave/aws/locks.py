@@ -85,7 +85,7 @@ def _silently(_text: str) -> None:
 class RunLock:
     """The lock of one instance. `clock` should be the cloud's time, or close to it.
 
-    A holder counts as dead when it was not heard of for `STALE_AFTER`, when it has the same
+    A holder counts as dead when it was not heard of for `STALE_AFTER` seconds, when it has the same
     origin (the local lock has shown that no other zave works there), or when `dead` knows better.
     `say` is told, once, that the cloud does not take heartbeats.
     """

@@ -230,7 +230,7 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
             ),
         ),
         Render(project=site.project, root=root, destination=site.folder.terraform),
-        _switch(demo, cloud, root, beside=infra),
+        _switch(demo, cloud, root, spec=document, beside=infra),
         infra,
         *cluster_steps(
             site,
@@ -242,7 +242,9 @@ def blueprint(spec: "AwsSpec", *, site: Site) -> Blueprint:
     return Blueprint(steps, root, demo.variables, tree)
 
 
-def _switch(demo: _Demo, cloud: Cloud, root: RootTemplate, *, beside: Infra) -> TtlSwitch:
+def _switch(
+    demo: _Demo, cloud: Cloud, root: RootTemplate, *, spec: Mapping[str, Any], beside: Infra
+) -> TtlSwitch:
     """The step that arms and proves the switch, while Terraform plans `beside` it."""
     return TtlSwitch(
         site=demo.site,
@@ -250,7 +252,7 @@ def _switch(demo: _Demo, cloud: Cloud, root: RootTemplate, *, beside: Infra) -> 
         root=root,
         variables=demo.variables,
         facts=demo.facts,
-        spec=spec_document(demo.spec),
+        spec=spec,
         ttl=demo.ttl,
         beside=beside.planning_ahead,
         warn=tuple(demo.spec.ttl.warn),

@@ -31,8 +31,8 @@ def confirm(question: str, *, yes: bool, no_input: bool) -> None:
         if error.errno != errno.EIO:
             raise
         raise KeyboardInterrupt from error
-    # a terminal that was hung up ends a read with EIO or, a moment later, with nothing at all, as
-    # Ctrl-D does; only the latter leaves a terminal behind
+    # a terminal that was hung up ends a read with EIO or, a moment later, with nothing at all. So does
+    # Ctrl-D, after which there still is a terminal
     if not answer and not sys.stdin.isatty():
         raise KeyboardInterrupt
     if not answer.endswith("\n"):
